@@ -1,0 +1,30 @@
+import { createRequire } from 'node:module';
+import type { Command } from 'commander';
+import { CommanderError } from 'commander';
+import pc from 'picocolors';
+import { Failure } from '../../common/errors.ts';
+
+/** Version of the installed package, for `--version`. */
+export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
+
+/**
+ * Runs a command line: a Failure becomes two lines on standard error (what, remedy) and its exit code; a bug keeps its
+ * stack. Ctrl-C exits with 130. Standard output carries results only, everything else goes to standard error.
+ */
+export async function runCommand(program: Command, argv: readonly string[] = process.argv): Promise<void> {
+  program.exitOverride();
+  process.once('SIGINT', () => process.exit(130));
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
+    } else if (error instanceof Failure) {
+      process.stderr.write(`${pc.red('error:')} ${error.message}\n${pc.dim('remedy:')} ${error.hint}\n`);
+      process.exitCode = error.exitCode;
+    } else {
+      process.stderr.write(`${pc.red('bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      process.exitCode = 70;
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/** The forward pass of a BERT-family sequence classifier (Devlin et al. 2018), written once over abstract operations. */
+import type { ModelConfig } from './config.ts';
+import { softmaxShift } from './config.ts';
+import type { Ops } from './ops.ts';
+
+/**
+ * Logits (B, C). Probes, in order: `hidden.0` (embedding output), then per layer l `scores.l` (B, A, L, L), `probs.l`,
+ * `context.l`, `attention.l` (after its LayerNorm), `ffn.l` (before the activation, B, L, F), `hidden.{l+1}`;
+ * `pooled.pre`, `pooled`, `logits`.
+ */
+export function forward<T>(ops: Ops<T>, config: ModelConfig): T {
+  const heads = config.num_attention_heads;
+  const eps = config.layer_norm_eps;
+  const hiddenDropout = config.hidden_dropout_prob;
+  const attentionDropout = config.attention_probs_dropout_prob;
+  const seen = (name: string, x: T): T => (ops.probe(name, x), x);
+
+  let h = ops.layerNorm(ops.embed('bert.embeddings'), 'bert.embeddings.LayerNorm', eps);
+  h = seen('hidden.0', ops.dropout(h, hiddenDropout, 'embeddings'));
+
+  for (let l = 0; l < config.num_hidden_layers; l++) {
+    const p = `bert.encoder.layer.${l}`;
+    const q = ops.linear(h, `${p}.attention.self.query`);
+    const k = ops.linear(h, `${p}.attention.self.key`);
+    const v = ops.linear(h, `${p}.attention.self.value`);
+    const s = seen(`scores.${l}`, ops.scores(q, k, heads));
+    const w = seen(`probs.${l}`, ops.normalise(s, { act: config.softmax_act, c: softmaxShift(config, l) }));
+    const context = seen(`context.${l}`, ops.context(ops.dropout(w, attentionDropout, `probs.${l}`), v, heads));
+    const o = ops.dropout(ops.linear(context, `${p}.attention.output.dense`), hiddenDropout, `attention.${l}`);
+    h = seen(`attention.${l}`, ops.layerNorm(ops.add(o, h), `${p}.attention.output.LayerNorm`, eps));
+
+    const u = seen(`ffn.${l}`, ops.linear(h, `${p}.intermediate.dense`));
+    const z = ops.linear(ops.activation(u, config.hidden_act), `${p}.output.dense`);
+    h = ops.layerNorm(ops.add(ops.dropout(z, hiddenDropout, `output.${l}`), h), `${p}.output.LayerNorm`, eps);
+    seen(`hidden.${l + 1}`, h);
+  }
+
+  const pre = seen('pooled.pre', ops.linear(ops.firstToken(h), 'bert.pooler.dense'));
+  const pooled = seen('pooled', ops.tanh(pre));
+  return seen('logits', ops.linear(ops.dropout(pooled, hiddenDropout, 'pooled'), 'classifier'));
+}

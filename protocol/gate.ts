@@ -1,0 +1,124 @@
+/**
+ * A gate: functionality, precondition, cost, error, dealer half, party half and clear half side by side, one file a gate.
+ * Randomness is an argument and gates do no I/O: a party half yields what it opens, a driver moves the bytes.
+ */
+import type { Words } from '../ring/words.ts';
+import type { Gate, Resolved, TensorSpec, TrigTable } from './program.ts';
+import type { Dims, Shape } from './shape.ts';
+
+/**
+ * Every sort of mask, pad and dealt word; the numbers are part of the key schedule and never change meaning. The names are
+ * the specification's: a mask of party i is `<gate>.<kind>.<i>`, party 0's dealt words are `<gate>.<kind>.pad`.
+ */
+export const KINDS = {
+  A: 1, r: 2, A1: 3, A2: 4, R: 5, AB: 6, RA: 7, q: 8, qm: 9, r2: 10, delta: 11, rA: 12, mA: 13, AC: 14, T: 15, B: 32, share: 33,
+} as const; // prettier-ignore
+export type Kind = keyof typeof KINDS;
+
+/** The type of a wire. */
+export interface WireType {
+  readonly kind: 'share' | 'operand' | 'ext';
+  readonly n: number;
+  readonly f: number;
+  readonly shape: Shape;
+  /** ext only: the largest ring it may be lifted to. */
+  readonly lift?: number;
+}
+
+/** What a party holds of a wire. */
+export type PartyValue =
+  | { readonly kind: 'share'; readonly x: Words }
+  /** Opened E = x − A and this party's share of A. */
+  | { readonly kind: 'operand'; readonly E: Words; readonly A: Words }
+  /** Opened c = v + 2^(n−2) + r, this party's r_i ∈ [0, 2^n) and shares of q and q + m in ring 2^(lift−n). */
+  | { readonly kind: 'ext'; readonly c: Words; readonly r: Words; readonly q: Words; readonly qm: Words; readonly lift: number };
+
+/** What the assistant knows of a wire: masks only, never a value. */
+export type DealerValue =
+  | { readonly kind: 'share' }
+  /** A = A_0 + A_1 mod 2^n. */
+  | { readonly kind: 'operand'; readonly A: Words }
+  /** r = r_0 + r_1 mod 2^n and its top bit m (ring 1). */
+  | { readonly kind: 'ext'; readonly r: Words; readonly m: Words };
+
+/** The value itself, modulo the wire's ring. For ext the input is checked to lie in [−2^(n−2), 2^(n−2)). */
+export interface ClearValue {
+  readonly x: Words;
+}
+
+/** A value about to be opened: both parties send n-bit words, the sum modulo 2^n becomes known to both. */
+export interface Opening {
+  readonly n: number;
+  readonly x: Words;
+  /** Why the sum may be public. */
+  readonly reason: string;
+}
+
+export interface PartyContext {
+  readonly party: 0 | 1;
+  readonly dims: Dims;
+  /** This party's own one-time mask, uniform in Z_2^n. */
+  mask(gate: Resolved, kind: Kind, n: number, length: number): Words;
+  /** This party's share of a dealt word: party 0 expands it from its seed, party 1 has the assistant's correction. */
+  dealt(gate: Resolved, kind: Kind, n: number, length: number): Words;
+  /** Masked tensor in ring n: F, and V = F + B_0 at party 0, V = B_1 at party 1. */
+  weight(name: string, n: number): { readonly F: Words; readonly V: Words };
+  /** This party's additive share of a static tensor, reduced to ring n. */
+  share(name: string, n: number): Words;
+  /** A client's message to both parties (`E1`, `E2` of the embedding). */
+  client(gate: Resolved, name: 'E1' | 'E2', n: number, length: number): Words;
+  tensor(name: string): TensorSpec;
+  trig(b: number): TrigTable;
+  /** Party 1 only, for oracles: the rounding words u of a truncation. Absent when serving. */
+  rounding?(gate: Resolved, u: Words): void;
+}
+
+export interface DealerContext {
+  readonly dims: Dims;
+  /** Party i's one-time mask, the same words the party draws. */
+  mask(gate: Resolved, kind: Kind, party: 0 | 1, n: number, length: number): Words;
+  /** Deals additive shares of `value`: party 0's is its pad, party 1 is sent value − pad. */
+  deal(gate: Resolved, kind: Kind, value: Words): void;
+  /** B = B_0 + B_1 in ring n. */
+  maskedWeight(name: string, n: number): Words;
+  tensor(name: string): TensorSpec;
+  trig(b: number): TrigTable;
+}
+
+export interface ClearContext {
+  readonly dims: Dims;
+  /** The tape: rounding words u ∈ [0, 2^by) of a truncation, the mask r ∈ [0, 2^b) of a Fourier gate. */
+  rounding(gate: Resolved, by: number, length: number): Words;
+  fourierMask(gate: Resolved, b: number, length: number): Words;
+  /** The plaintext integers of a tensor in ring n. */
+  weight(name: string, n: number): Words;
+  readonly ids: readonly (readonly number[])[];
+  readonly types: readonly (readonly number[])[];
+  tensor(name: string): TensorSpec;
+  trig(b: number): TrigTable;
+}
+
+/** What a gate costs, for concrete lengths. */
+export interface Cost {
+  readonly rounds: number;
+  /** Bits each party sends to the other. */
+  readonly openedBits: number;
+  /** Bits the assistant sends (to party 1). */
+  readonly dealtBits: number;
+  /** Bits the client sends to each party. */
+  readonly clientBits: number;
+  /** Ring multiply-adds of matrix and elementwise products. */
+  readonly multiplyAdds: { readonly party0: number; readonly party1: number; readonly assistant: number };
+}
+
+export interface GateDefinition<G extends Gate> {
+  readonly op: G['op'];
+  /** Type of the output wire. Checks every precondition; throws PlanError naming the gate, the rings and the remedy. */
+  type(gate: Resolved<G>, inputs: readonly WireType[], tensor: (name: string) => TensorSpec): WireType;
+  cost(gate: Resolved<G>, inputs: readonly WireType[], dims: Dims, tensor: (name: string) => TensorSpec): Cost;
+  /** Largest |output − exact functionality| in units of the last place of the output wire. */
+  error(gate: Resolved<G>): number;
+  deal(gate: Resolved<G>, inputs: readonly DealerValue[], context: DealerContext): DealerValue;
+  party(gate: Resolved<G>, inputs: readonly PartyValue[], context: PartyContext): Generator<Opening, PartyValue, Words>;
+  clear(gate: Resolved<G>, inputs: readonly ClearValue[], context: ClearContext): ClearValue;
+}

@@ -1,0 +1,177 @@
+/**
+ * The program: a flat list of typed gates in SSA form, symbolic in batch and length. Wire i is the output of gate i.
+ * It is data with a version; the parties execute it, the assistant deals for it, the cost model adds it up, the clear
+ * interpreter is its oracle and `explain` prints it.
+ */
+import type { Shape } from './shape.ts';
+
+export const PROGRAM_VERSION = 1;
+
+/** A ring that may grow with the length of the text: row-centring needs `keys` or `queries` more bits (see `centre`). */
+export type Ring = number | { readonly base: number; readonly plus: 'keys' | 'queries' };
+
+interface GateBase {
+  /** Unique; the names of the specification's wires where it has one (`0.Wq`, `0.Wq+`, `0.E_n`, …). */
+  readonly name: string;
+  /** Input wires, all < this gate's index. */
+  readonly in: readonly number[];
+  /** Ring of the output wire (for `open` the ring of E, for `ext` the ring of the opening). */
+  readonly n: Ring;
+  /** Fraction bits: a real x stands as round(x·2^f). `bias`, `add`, … keep it; informative for wires in period units. */
+  readonly f: number;
+  readonly shape: Shape;
+  /** Calibrated bound on |value| in units of the wire (absent: only right modulo its ring). */
+  readonly bound?: number;
+}
+
+/** Private two-level embedding of the client's tokens; opens M in ring n. Output (token, H). */
+export interface EmbeddingGate extends GateBase {
+  readonly op: 'embedding';
+  /** Masked tensor (V1 + 1) × (V2·H); the last row is the token-type difference. */
+  readonly tensor: string;
+  readonly vocab: number;
+  readonly split: number;
+}
+/** x + static share. */
+export interface BiasGate extends GateBase {
+  readonly op: 'bias';
+  readonly tensor: string;
+  /** cols: one value per column; position: row i of a text gets row i of the tensor; head: one value per head. */
+  readonly along: 'cols' | 'position' | 'head';
+}
+/** Opens E = x − A: an operand that may serve many products in rings ≤ n. */
+export interface OpenGate extends GateBase {
+  readonly op: 'open';
+}
+/** Opens c = v + 2^(n−2) + r: a value from which low-degree polynomials follow in rings ≤ `lift`. */
+export interface ExtGate extends GateBase {
+  readonly op: 'ext';
+  readonly lift: number;
+}
+/** v² (or Σ over the columns of v², one word per row) of an ext wire. */
+export interface SquareGate extends GateBase {
+  readonly op: 'square';
+  readonly rowSum: boolean;
+}
+/** v·w of an ext wire (first) and an operand (second); `row`: w has one word per row. */
+export interface ProductGate extends GateBase {
+  readonly op: 'product';
+  readonly broadcast: 'none' | 'row';
+}
+/** x·W (or x∘w per column) of an operand with a masked tensor. */
+export interface LinearGate extends GateBase {
+  readonly op: 'linear';
+  readonly tensor: string;
+  readonly elementwise: boolean;
+}
+/** Product of two operands. scores: Q·Kᵀ per head, (token, H)² → (head, keys). context: P·V, (head, keys)·(token, H) → (head, D). */
+export interface MatmulGate extends GateBase {
+  readonly op: 'matmul';
+  readonly form: 'scores' | 'context';
+}
+/** a0 + Σ a_k cos(2πkx/2^b) + b_k sin(2πkx/2^b); output ring n = n_out + t, scale f = g1 + g2, not yet truncated. */
+export interface FourierGate extends GateBase {
+  readonly op: 'fourier';
+  readonly table: FourierTable;
+  /** Columns [from, to) of the input; absent: all. */
+  readonly columns?: readonly [number, number];
+}
+/** Local truncate-reduce by `by` bits: ring n = input ring − by. */
+export interface TruncateGate extends GateBase {
+  readonly op: 'truncate';
+  readonly by: number;
+}
+/** Row-centred keys or queries: the local map of `centre.py` followed by its truncation by `by` + k (or e) bits, then mod 2^n. */
+export interface CentreGate extends GateBase {
+  readonly op: 'centre';
+  readonly side: 'keys' | 'queries';
+  readonly by: number;
+}
+/** x·by with a small public integer. */
+export interface ScaleGate extends GateBase {
+  readonly op: 'scale';
+  readonly by: number;
+}
+/** Row sums: (rows, cols) → (rows, 1). */
+export interface SumGate extends GateBase {
+  readonly op: 'sum';
+}
+/** x + y or x − y modulo the smaller ring. */
+export interface AddGate extends GateBase {
+  readonly op: 'add';
+  readonly sign: 1 | -1;
+}
+/** Joins wires along the columns. */
+export interface ConcatGate extends GateBase {
+  readonly op: 'concat';
+}
+/** (head, D) → (token, H). */
+export interface MergeHeadsGate extends GateBase {
+  readonly op: 'mergeHeads';
+}
+/** Row 0 of every text: (token, H) → (text, H). */
+export interface FirstTokenGate extends GateBase {
+  readonly op: 'firstToken';
+}
+
+export type Gate =
+  | EmbeddingGate | BiasGate | OpenGate | ExtGate | SquareGate | ProductGate | LinearGate | MatmulGate | FourierGate
+  | TruncateGate | CentreGate | ScaleGate | SumGate | AddGate | ConcatGate | MergeHeadsGate | FirstTokenGate; // prettier-ignore
+
+/** A gate whose ring has been resolved for the session's lengths. */
+export type Resolved<G extends Gate = Gate> = G extends Gate ? Omit<G, 'n'> & { readonly n: number } : never;
+
+/** Integer coefficients of a Fourier gate; 64-bit integers as decimal strings. */
+export interface FourierTable {
+  /** Period 2^b. */
+  readonly b: number;
+  /** Scale 2^(g1+g2). */
+  readonly a0: string;
+  /** Scale 2^g2, harmonics 1..K. */
+  readonly a: readonly string[];
+  readonly bk: readonly string[];
+  /** Fraction bits of the dealt cos and sin. */
+  readonly g1: number;
+  readonly g2: number;
+  readonly fOut: number;
+  /** SHA-256 of the integers, compared before the first gate. */
+  readonly digest: string;
+}
+
+/** cos and sin at 2^28 of period 2^b, split as phase = hi·2^l + lo. Shipped, never computed at run time. */
+export interface TrigTable {
+  readonly l: number;
+  readonly hiCos: readonly number[];
+  readonly hiSin: readonly number[];
+  readonly loCos: readonly number[];
+  readonly loSin: readonly number[];
+}
+
+/** Static data of one model version. masked: F = W − B, W an integer matrix; share: an additive share of an integer matrix. */
+export interface TensorSpec {
+  readonly role: 'masked' | 'share';
+  /** Largest ring in which the tensor is used. */
+  readonly n: number;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+export interface Program {
+  readonly version: typeof PROGRAM_VERSION;
+  readonly suite: string;
+  /** Public: each text runs at its own length; every row is valid. */
+  readonly length: 'public';
+  readonly shortest: number;
+  readonly longest: number;
+  readonly heads: number;
+  readonly hidden: number;
+  readonly vocab: number;
+  readonly labels: number;
+  readonly gates: readonly Gate[];
+  /** By tensor name. */
+  readonly tensors: Readonly<Record<string, TensorSpec>>;
+  /** By b. */
+  readonly trig: Readonly<Record<string, TrigTable>>;
+  /** The wire whose shares the client gets: logits, (text, labels). */
+  readonly output: number;
+}
