@@ -14,6 +14,7 @@ function locate(variable: string, fallback: string): string | undefined {
   }
   const path = resolve(dirname(dirname(import.meta.dirname)), fallback);
   if (existsSync(path)) return path;
+  if (process.env.GOLDEN_REQUIRED) throw new Error(`${variable} is not set and ${fallback} is absent`);
   process.stderr.write(`${variable} is not set and ${fallback} is absent: tests that need it are skipped\n`);
   return undefined;
 }
