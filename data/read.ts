@@ -1,0 +1,160 @@
+import { extname } from 'node:path';
+import { InputError } from '../common/errors.ts';
+import type { ColumnOptions, Columns } from './columns.ts';
+import { chooseColumns, COLA_COLUMNS, givenByNumber, looksLikeCola } from './columns.ts';
+import { readText } from './decode.ts';
+import type { Rows } from './table.ts';
+import { parseCsv, parseJsonl, parseTsv, splitLines } from './table.ts';
+
+/** One text or pair of texts with its label as written in the file (a class name, a class number, a score). */
+export interface Example {
+  readonly text: string;
+  readonly pair?: string;
+  readonly label?: string;
+}
+
+export interface Dataset {
+  /** In the order of the file. */
+  readonly examples: readonly Example[];
+  /** SHA-256 (hex) of the file's bytes. */
+  readonly hash: string;
+  /** The file, or the part of a bundled task. */
+  readonly source: string;
+}
+
+/**
+ * Reads examples in the format its extension names: .tsv (unquoted, as GLUE), .csv (quoted), .jsonl or .ndjson, .txt (one
+ * text a line). Which columns are read: `chooseColumns`.
+ * @throws InputError naming file, line and remedy for bytes that are not UTF-8, an empty file, an unknown extension or column,
+ * rows of unequal width, a text without characters, a missing label.
+ */
+export async function readExamples(file: string, options: ColumnOptions = {}): Promise<Dataset> {
+  const parse = PARSERS[extname(file).toLowerCase()];
+  if (parse === undefined) {
+    throw new InputError(
+      `${file}: unknown extension`,
+      `Name the file by its format: ${Object.keys(PARSERS).join(', ')}.`,
+    );
+  }
+  const { text, hash } = await readText(file);
+  const examples = parse(text, file, options);
+  if (examples.length === 0)
+    throw new InputError(`${file}: a header but no examples`, 'Give a file with at least one example.');
+  return { examples, hash, source: file };
+}
+
+type Parser = (text: string, file: string, options: ColumnOptions) => Example[];
+
+const PARSERS: Readonly<Record<string, Parser>> = {
+  '.tsv': (text, file, options) => fromRows(parseTsv(text, file), file, options),
+  '.csv': (text, file, options) => fromRows(parseCsv(text, file), file, options),
+  '.jsonl': fromJsonl,
+  '.ndjson': fromJsonl,
+  '.txt': fromLines,
+};
+
+function fromLines(text: string, file: string, options: ColumnOptions): Example[] {
+  const named = options.textColumn ?? options.pairColumn ?? options.labelColumn;
+  if (named !== undefined) {
+    throw new InputError(
+      `${file}: column '${named}' does not exist; plain text has no columns`,
+      'Leave the column options out, or use TSV, CSV or JSONL.',
+    );
+  }
+  return splitLines(text).map((line, i) => checked({ text: line }, file, i + 1));
+}
+
+function fromRows(rows: Rows, file: string, options: ColumnOptions): Example[] {
+  const first = rows[0]!.cells;
+  const named = options.textColumn ?? options.pairColumn ?? options.labelColumn;
+  const headerless =
+    (named === undefined && looksLikeCola(first)) || (givenByNumber(options) && !first.includes(named!));
+  const names = headerless ? first.map((_, i) => String(i + 1)) : first;
+  const repeated = names.find((name, i) => names.indexOf(name) !== i);
+  if (repeated !== undefined) {
+    throw new InputError(
+      `${file}, line 1: two columns are called '${repeated}'`,
+      'Give every column its own name; if the file has no header line, give column numbers.',
+    );
+  }
+  const columns = headerless ? headerlessColumns(names, first, options, file) : chooseColumns(names, options, file);
+  const at = (name: string | undefined): number => (name === undefined ? -1 : names.indexOf(name));
+  const [text, pair, label] = [at(columns.text), at(columns.pair), at(columns.label)];
+  return rows.slice(headerless ? 0 : 1).map(({ line, cells }) =>
+    checked(
+      {
+        text: cells[text]!,
+        ...(pair < 0 ? {} : { pair: cells[pair]! }),
+        ...(label < 0 ? {} : { label: cells[label]! }),
+      },
+      file,
+      line,
+    ),
+  );
+}
+
+function headerlessColumns(
+  names: readonly string[],
+  first: readonly string[],
+  options: ColumnOptions,
+  file: string,
+): Columns {
+  if (!looksLikeCola(first)) return chooseColumns(names, options, file);
+  const textColumn = options.textColumn ?? COLA_COLUMNS.text;
+  return chooseColumns(names, { ...options, textColumn, labelColumn: options.labelColumn ?? COLA_COLUMNS.label }, file);
+}
+
+function fromJsonl(text: string, file: string, options: ColumnOptions): Example[] {
+  const rows = parseJsonl(text, file);
+  const columns = chooseColumns(Object.keys(rows[0]!.object), options, file);
+  return rows.map(({ line, object }) => {
+    const value = (name: string): unknown => {
+      if (Object.hasOwn(object, name)) return object[name];
+      throw new InputError(
+        `${file}, line ${line}: no field '${name}'; fields: ${Object.keys(object).join(', ')}`,
+        'Give every line the fields of the first.',
+      );
+    };
+    const asString = (name: string): string => {
+      const found = value(name);
+      if (typeof found === 'string') return found;
+      throw new InputError(`${file}, line ${line}: field '${name}' is not a string`, 'Write texts as JSON strings.');
+    };
+    const asLabel = (name: string): string => {
+      const found = value(name);
+      if (typeof found === 'string' || typeof found === 'number' || typeof found === 'boolean') return String(found);
+      throw new InputError(
+        `${file}, line ${line}: field '${name}' is no label`,
+        'Write labels as JSON strings or numbers.',
+      );
+    };
+    return checked(
+      {
+        text: asString(columns.text),
+        ...(columns.pair === undefined ? {} : { pair: asString(columns.pair) }),
+        ...(columns.label === undefined ? {} : { label: asLabel(columns.label) }),
+      },
+      file,
+      line,
+    );
+  });
+}
+
+function checked(example: Example, file: string, line: number): Example {
+  if (example.text.trim() === '') {
+    throw new InputError(
+      `${file}, line ${line}: the text is empty`,
+      'Remove the line, or give the right --text-column.',
+    );
+  }
+  if (example.label === '') {
+    throw new InputError(`${file}, line ${line}: the label is empty`, 'Fill it in, or give the right --label-column.');
+  }
+  if (/\p{Cs}/u.test(example.text + (example.pair ?? ''))) {
+    throw new InputError(
+      `${file}, line ${line}: half a surrogate pair in the text`,
+      'Write characters beyond U+FFFF as both halves of their \\u escape.',
+    );
+  }
+  return example;
+}
