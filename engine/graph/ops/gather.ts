@@ -1,0 +1,87 @@
+/** Table look-up, and its gradient without atomics: the same bits whatever the number of equal ids. */
+import type { Node, Op } from '../node.ts';
+import { product, showShape, type Dim, type Shape } from '../shape.ts';
+import { equal, mul, sub } from './arithmetic.ts';
+import { cast } from './select.ts';
+import { reshape } from './layout.ts';
+import { matmul } from './matmul.ts';
+
+/** Tables up to this many rows get a dense selection matrix of all their rows. */
+const SMALL_TABLE = 64;
+
+const gatherOp: Op = {
+  name: 'gather',
+  emit: (e, _n, inputs) => e.node('Gather', inputs, { int: { axis: 0 } }),
+  gradient: ({ inputs: [table, ids], attributes }, g) => {
+    const [rows, ...row] = table!.shape as number[];
+    const count = product(...ids!.shape);
+    const flatIds = reshape(ids!, [1, count]);
+    const flat = reshape(g, [count, product(...row)]);
+    const ignore = attributes['ignore'] as number;
+    const select = (wanted: Node): Node => {
+      const column = reshape(wanted, [wanted.shape[0]!, 1]);
+      const chosen = cast(equal(column, flatIds), 'float32');
+      const kept = ignore < 0 ? chosen : mul(chosen, sub(1, cast(equal(column, ignore), 'float32')));
+      return matmul(kept, flat);
+    };
+    if (rows! <= SMALL_TABLE) {
+      const all = ids!.graph.constant(
+        Array.from({ length: rows! }, (_, i) => i),
+        [rows!],
+        'int64',
+      );
+      return [reshape(select(all), table!.shape), undefined];
+    }
+    const wanted = unique(ids!);
+    return [scatterRows(wanted, reshape(select(wanted), [wanted.shape[0]!, ...row]), table!.shape), undefined];
+  },
+};
+/** Rows of a table (N, ...) by int64 ids of any shape: (ids..., ...). The row `ignore` gets gradient 0. */
+export function gather(table: Node, ids: Node, ignore?: number): Node {
+  if (ids.dtype !== 'int64') throw new Error(`gather: ids are ${ids.dtype}, not int64`);
+  if (typeof table.shape[0] !== 'number')
+    throw new Error(`gather: the table ${showShape(table.shape)} has no fixed number of rows`);
+  return table.graph.create(gatherOp, [table, ids], { ignore: ignore ?? -1 }, table.dtype, [
+    ...ids.shape,
+    ...table.shape.slice(1),
+  ]);
+}
+
+const uniqueOp: Op = {
+  name: 'unique',
+  emit: (e, _n, x) => e.node('Unique', x, { int: { sorted: 1 } }),
+};
+/** The distinct ids in ascending order: (U). U is a new symbol, known only at run time. */
+function unique(ids: Node): Node {
+  return ids.graph.create(uniqueOp, [ids], {}, 'int64', [`U${ids.id}`]);
+}
+
+export const scatterRowsOp: Op = {
+  name: 'scatterRows',
+  emit: (e, node, [ids, rows]) => {
+    const zeros = e.node('ConstantOfShape', [e.lengths(node.shape)]);
+    return e.node('ScatterND', [zeros, e.node('Unsqueeze', [ids!, e.constant('int64', [1], [1])]), rows!]);
+  },
+};
+/** Zeros of `shape` with `rows` put at distinct ids; the optimiser looks inside to touch those rows alone. */
+export const scatterRows = (ids: Node, rows: Node, shape: Shape): Node =>
+  ids.graph.create(scatterRowsOp, [ids, rows], {}, rows.dtype, shape);
+
+const putRowsOp: Op = {
+  name: 'putRows',
+  emit: (e, _n, [table, ids, rows]) =>
+    e.node('ScatterND', [table!, e.node('Unsqueeze', [ids!, e.constant('int64', [1], [1])]), rows!]),
+};
+/** The table with the rows at distinct ids replaced. Not differentiable. */
+export const putRows = (table: Node, ids: Node, rows: Node): Node =>
+  table.graph.create(putRowsOp, [table, ids, rows], {}, table.dtype, table.shape);
+
+const arangeOp: Op = {
+  name: 'arange',
+  emit: (e, node) => {
+    const length = e.node('Squeeze', [e.lengths(node.shape)]);
+    return e.node('Range', [e.constant('int64', [], [0]), length, e.constant('int64', [], [1])]);
+  },
+};
+/** int64 0, 1, …, length − 1. */
+export const arange = (like: Node, length: Dim): Node => like.graph.create(arangeOp, [], {}, 'int64', [length]);

@@ -1,0 +1,63 @@
+/** Matrix products. Transposition is part of the product, so no operand is moved for it. */
+import type { Node, Op } from '../node.ts';
+import { broadcast, showShape } from '../shape.ts';
+import { sumTo, sum } from './reduce.ts';
+
+export interface MatmulOptions {
+  /** Read a (or b) with its last two axes swapped. */
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+  /** Factor of the product. */
+  readonly alpha?: number;
+}
+
+const matmulOp: Op = {
+  name: 'matmul',
+  emit: (e, node, ab) => {
+    const { transposeA, transposeB, alpha } = node.attributes;
+    if (transposeA !== true && transposeB !== true && alpha === 1) return e.node('MatMul', ab);
+    return e.node('FusedMatMul', ab, {
+      domain: 'com.microsoft',
+      int: { transA: transposeA === true ? 1 : 0, transB: transposeB === true ? 1 : 0 },
+      float: { alpha: alpha as number },
+    });
+  },
+  gradient: (node, g) => {
+    const [a, b] = node.inputs as [Node, Node];
+    const ta = node.attributes['transposeA'] === true;
+    const tb = node.attributes['transposeB'] === true;
+    const alpha = node.attributes['alpha'] as number;
+    const ga = ta
+      ? matmul(b, g, { transposeA: tb, transposeB: true, alpha })
+      : matmul(g, b, { transposeB: !tb, alpha });
+    const gb = tb
+      ? matmul(g, a, { transposeA: true, transposeB: ta, alpha })
+      : matmul(a, g, { transposeA: !ta, alpha });
+    return [sumTo(ga, a.shape), sumTo(gb, b.shape)];
+  },
+};
+
+/** alpha·a·b over the last two axes (m, k)·(k, n); leading axes broadcast. Both operands have rank 2 or more. */
+export function matmul(a: Node, b: Node, options: MatmulOptions = {}): Node {
+  const { transposeA = false, transposeB = false, alpha = 1 } = options;
+  const [ra, rb] = [a.shape.length, b.shape.length];
+  if (ra < 2 || rb < 2) throw new Error(`matmul: ${showShape(a.shape)} by ${showShape(b.shape)}: rank below 2`);
+  const [m, ka] = transposeA ? [a.shape[ra - 1]!, a.shape[ra - 2]!] : [a.shape[ra - 2]!, a.shape[ra - 1]!];
+  const [kb, n] = transposeB ? [b.shape[rb - 1]!, b.shape[rb - 2]!] : [b.shape[rb - 2]!, b.shape[rb - 1]!];
+  if (ka !== kb)
+    throw new Error(`matmul: ${showShape(a.shape)} by ${showShape(b.shape)}: inner lengths ${ka} and ${kb}`);
+  const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2), 'matmul');
+  return a.graph.create(matmulOp, [a, b], { transposeA, transposeB, alpha }, a.dtype, [...batch, m, n]);
+}
+
+const linearOp: Op = {
+  name: 'linear',
+  emit: (e, _n, inputs) => e.node('Gemm', inputs, { int: { transB: 1 } }),
+  gradient: ({ inputs: [x, w] }, g) => [matmul(g, w!), matmul(g, x!, { transposeA: true }), sum(g, [0])],
+};
+/** x·Wᵀ + b for x (N, in), W (out, in), b (out). */
+export function linear(x: Node, w: Node, b: Node): Node {
+  if (x.shape.length !== 2 || x.shape[1] !== w.shape[1] || w.shape[0] !== b.shape[0])
+    throw new Error(`linear: ${showShape(x.shape)} by ${showShape(w.shape)} plus ${showShape(b.shape)}`);
+  return x.graph.create(linearOp, [x, w, b], {}, x.dtype, [x.shape[0]!, w.shape[0]!]);
+}

@@ -1,0 +1,129 @@
+/** From graph to ONNX model. */
+import type { DType, Emitter, Graph, Node, OnnxAttributes } from '../graph/node.ts';
+import { factors, type Dim, type Shape } from '../graph/shape.ts';
+import { modelProto, nodeProto, tensorProto, valueProto } from './model.ts';
+import type { Message } from './protobuf.ts';
+
+export interface OnnxModel {
+  readonly bytes: Uint8Array;
+  /** The graph inputs that the outputs need. */
+  readonly inputs: ReadonlyMap<string, Node>;
+}
+
+/** Emits what the outputs need; each output gets its name in the record. */
+export function emitOnnx(graph: Graph, outputs: Readonly<Record<string, Node>>): OnnxModel {
+  return new Emission(graph).emit(outputs);
+}
+
+class Emission implements Emitter {
+  readonly #graph: Graph;
+  readonly #nodes: Message[] = [];
+  readonly #initialisers: Message[] = [];
+  readonly #constants = new Map<string, string>();
+  readonly #outputs = new Map<Node, readonly string[]>();
+  readonly #lengths = new Map<Dim, string>();
+  readonly #inputs = new Map<string, Node>();
+  #next = 0;
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+  }
+
+  emit(outputs: Readonly<Record<string, Node>>): OnnxModel {
+    const wanted = new Set<Node>();
+    const pending = Object.values(outputs);
+    while (pending.length > 0) {
+      const node = pending.pop()!;
+      if (wanted.has(node)) continue;
+      wanted.add(node);
+      pending.push(...node.inputs);
+    }
+    // Ids are a topological order.
+    for (const node of [...wanted].toSorted((a, b) => a.id - b.id)) {
+      const inputs = node.inputs.map((x) => this.#outputs.get(x)![0]!);
+      if (node.op.name === 'input') this.#inputs.set(node.attributes['name'] as string, node);
+      const names = node.op.emit(this, node, inputs);
+      this.#outputs.set(node, typeof names === 'string' ? [names] : names);
+    }
+    for (const [name, node] of Object.entries(outputs)) {
+      if (this.#inputs.has(name)) throw new Error(`output ${name} has the name of an input`);
+      this.#nodes.push(nodeProto('Identity', [this.#outputs.get(node)![0]!], [name], {}));
+    }
+    const bytes = modelProto({
+      nodes: this.#nodes,
+      initialisers: this.#initialisers,
+      inputs: [...this.#inputs].map(([name, node]) => valueProto(name, node.dtype, node.shape)),
+      outputs: Object.entries(outputs).map(([name, node]) => valueProto(name, node.dtype, node.shape)),
+    });
+    return { bytes, inputs: this.#inputs };
+  }
+
+  #name(): string {
+    return `#${this.#next++}`;
+  }
+
+  node(type: string, inputs: readonly string[], attributes: OnnxAttributes = {}): string {
+    return this.nodes(type, inputs, 1, attributes)[0]!;
+  }
+
+  nodes(type: string, inputs: readonly string[], outputs: number, attributes: OnnxAttributes = {}): string[] {
+    const names = Array.from({ length: outputs }, () => this.#name());
+    this.#nodes.push(nodeProto(type, inputs, names, attributes));
+    return names;
+  }
+
+  constant(dtype: DType, shape: readonly number[], values: readonly number[]): string {
+    const key = `${dtype}(${shape.join()})${values.map((v) => (Object.is(v, -0) ? '-0' : String(v))).join()}`;
+    let name = this.#constants.get(key);
+    if (name === undefined) {
+      name = this.#name();
+      this.#constants.set(key, name);
+      this.#initialisers.push(tensorProto(name, dtype, shape, values));
+    }
+    return name;
+  }
+
+  outputs(node: Node): readonly string[] {
+    return this.#outputs.get(node)!;
+  }
+
+  lengths(shape: Shape): string {
+    if (shape.every((d) => typeof d === 'number')) return this.constant('int64', [shape.length], shape);
+    const parts = shape.map((d) => (typeof d === 'number' ? this.constant('int64', [1], [d]) : this.#length(d)));
+    return parts.length === 1 ? parts[0]! : this.node('Concat', parts, { int: { axis: 0 } });
+  }
+
+  /** One length as an int64 vector of one element. */
+  #length(dim: Dim): string {
+    const known = this.#lengths.get(dim);
+    if (known !== undefined) return known;
+    const { factor, symbols } = factors(dim);
+    let name: string;
+    if (symbols.length === 1 && factor === 1) name = this.#symbol(symbols[0]!);
+    else {
+      const parts = symbols.map((s) => this.#length(s));
+      if (factor !== 1) parts.push(this.constant('int64', [1], [factor]));
+      name = parts.reduce((a, b) => this.node('Mul', [a, b]));
+    }
+    this.#lengths.set(dim, name);
+    return name;
+  }
+
+  /** A symbol's length, read from an input or an already emitted node that has it as an axis. */
+  #symbol(symbol: string): string {
+    const has = (node: Node): boolean => node.shape.includes(symbol);
+    let source = [...this.#graph.inputs.values()].find(has);
+    if (source !== undefined) {
+      const name = source.attributes['name'] as string;
+      this.#inputs.set(name, source);
+      return this.#axis(name, source.shape.indexOf(symbol));
+    }
+    source = [...this.#outputs.keys()].find(has);
+    if (source === undefined) throw new Error(`no tensor has an axis of length ${symbol}`);
+    return this.#axis(this.outputs(source)[0]!, source.shape.indexOf(symbol));
+  }
+
+  #axis(name: string, axis: number): string {
+    return this.node('Shape', [name], { int: { start: axis, end: axis + 1 } });
+  }
+}

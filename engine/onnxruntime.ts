@@ -1,0 +1,153 @@
+/** The engine on onnxruntime-node (CPU). Everything particular to ONNX Runtime is in this file. */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { createRequire } from 'node:module';
+import { Failure } from '../common/errors.ts';
+import {
+  checkFeed,
+  elements,
+  type Engine,
+  type Executable,
+  type Feeds,
+  type State,
+  type TensorData,
+} from './engine.ts';
+import type { Graph, Node } from './graph/index.ts';
+import { emitOnnx, type OnnxModel } from './onnx/emit.ts';
+
+export interface EngineOptions {
+  /** Threads inside one operation; part of what decides the bits. */
+  readonly threads: number;
+}
+
+/** An engine with a fixed number of threads; operations run one after the other. */
+export function createEngine({ threads }: EngineOptions): Engine {
+  if (!Number.isInteger(threads) || threads < 1) throw new Error(`threads: ${threads}`);
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return {
+    name: `onnxruntime-node ${version}`,
+    threads,
+    createState: (tensors) => new HostState(tensors),
+    compile: (graph, outputs, state) => compile(threads, graph, outputs, new Map(), own(state)),
+    compileStep: (graph, outputs, updates, state) => compile(threads, graph, outputs, updates, own(state)),
+  };
+}
+
+function own(state: State | undefined): HostState | undefined {
+  if (state === undefined || state instanceof HostState) return state;
+  throw new Error('the state belongs to another engine');
+}
+
+interface Slot {
+  readonly shape: readonly number[];
+  now: Tensor;
+  /** Where the next value goes: made on the first update, exchanged with `now` at each. */
+  next: Tensor | undefined;
+}
+
+class HostState implements State {
+  readonly slots = new Map<string, Slot>();
+
+  constructor(tensors: Parameters<Engine['createState']>[0]) {
+    for (const [name, tensor] of tensors) this.write(name, tensor);
+  }
+
+  get names(): readonly string[] {
+    return [...this.slots.keys()];
+  }
+
+  read(name: string): TensorData & { dtype: 'float32' } {
+    const slot = this.slots.get(name);
+    if (slot === undefined) throw new Error(`the state has no tensor ${name}`);
+    return { dtype: 'float32', shape: slot.shape, data: (slot.now.data as Float32Array).slice() };
+  }
+
+  write(name: string, value: { readonly shape: readonly number[]; readonly data: Float32Array }): void {
+    if (value.data.length !== elements(value.shape))
+      throw new Error(`${name}: ${value.data.length} values for shape (${value.shape.join(', ')})`);
+    const shape = [...value.shape];
+    this.slots.set(name, { shape, now: new Tensor('float32', value.data.slice(), shape), next: undefined });
+  }
+}
+
+const toTensor = (value: TensorData): Tensor =>
+  value.dtype === 'float32'
+    ? new Tensor('float32', value.data, value.shape)
+    : value.dtype === 'int64'
+      ? new Tensor('int64', value.data, value.shape)
+      : new Tensor('bool', value.data, value.shape);
+
+function fromTensor(tensor: Tensor): TensorData {
+  const shape = tensor.dims;
+  if (tensor.data instanceof Float32Array) return { dtype: 'float32', shape, data: tensor.data };
+  if (tensor.data instanceof BigInt64Array) return { dtype: 'int64', shape, data: tensor.data };
+  if (tensor.data instanceof Uint8Array) return { dtype: 'bool', shape, data: tensor.data };
+  throw new Error(`an output has type ${tensor.type}`);
+}
+
+async function createSession(model: OnnxModel, threads: number): Promise<InferenceSession> {
+  try {
+    return await InferenceSession.create(model.bytes, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      graphOptimizationLevel: 'all',
+      logSeverityLevel: 3,
+    });
+  } catch (error) {
+    throw new Failure(
+      `ONNX Runtime refused the graph: ${error instanceof Error ? error.message : String(error)}`,
+      'this is a bug of the engine: please report the model configuration',
+    );
+  }
+}
+
+const NEXT = 'next:';
+
+async function compile(
+  threads: number,
+  graph: Graph,
+  outputs: Readonly<Record<string, Node>>,
+  updates: ReadonlyMap<string, Node>,
+  state: HostState | undefined,
+): Promise<Executable> {
+  const all: Record<string, Node> = { ...outputs };
+  for (const [name, node] of updates) {
+    const slot = state?.slots.get(name);
+    if (slot === undefined) throw new Error(`update of ${name}, which the state does not hold`);
+    if (node.shape.join() !== slot.shape.join() || node.dtype !== 'float32')
+      throw new Error(`update of ${name} has shape (${node.shape.join(', ')}), the state (${slot.shape.join(', ')})`);
+    all[NEXT + name] = node;
+  }
+  const model = emitOnnx(graph, all);
+  const session = await createSession(model, threads);
+
+  const run = async (feeds: Feeds): Promise<Record<string, TensorData>> => {
+    const symbols = new Map<string, number>();
+    const given: Record<string, Tensor> = {};
+    for (const [name, declared] of model.inputs) {
+      const slot = feeds[name] === undefined && graph.parameters.has(name) ? state?.slots.get(name) : undefined;
+      if (slot !== undefined) given[name] = slot.now;
+      else {
+        checkFeed(name, declared, feeds[name], symbols);
+        given[name] = toTensor(feeds[name]);
+      }
+    }
+    const fetches: Record<string, Tensor | null> = {};
+    for (const name of Object.keys(outputs)) fetches[name] = null;
+    for (const name of updates.keys()) {
+      const slot = state!.slots.get(name)!;
+      slot.next ??= new Tensor('float32', new Float32Array(elements(slot.shape)), slot.shape);
+      fetches[NEXT + name] = slot.next;
+    }
+    const results = await session.run(given, fetches);
+    for (const name of updates.keys()) {
+      const slot = state!.slots.get(name)!;
+      slot.next = slot.now;
+      // ONNX Runtime writes into the tensor it was given and returns it; were it to allocate, this would be the new one.
+      slot.now = results[NEXT + name] as Tensor;
+    }
+    return Object.fromEntries(Object.keys(outputs).map((name) => [name, fromTensor(results[name] as Tensor)]));
+  };
+  return { run, release: () => session.release() };
+}
