@@ -37,5 +37,8 @@ export function forward<T>(ops: Ops<T>, config: ModelConfig): T {
 
   const pre = seen('pooled.pre', ops.linear(ops.firstToken(h), 'bert.pooler.dense'));
   const pooled = seen('pooled', ops.tanh(pre));
-  return seen('logits', ops.linear(ops.dropout(pooled, hiddenDropout, 'pooled'), 'classifier'));
+  return seen(
+    'logits',
+    ops.linear(ops.dropout(pooled, config.classifier_dropout ?? hiddenDropout, 'pooled'), 'classifier'),
+  );
 }
