@@ -1,0 +1,340 @@
+/**
+ * Lowering: plan and folded integers → program. Composes the gates exactly as the specification's `program.py` does; gate
+ * names are its wire names, so the two can be compared wire by wire. Bias tensors are named `<masked tensor>+`.
+ */
+import { PROGRAM_VERSION, type FourierTable, type Gate, type Program, type Ring, type TensorSpec, type TrigTable } from '../protocol/program.ts'; // prettier-ignore
+import type { Shape } from '../protocol/shape.ts';
+import { RefusedError } from '../common/errors.ts';
+import { centreBits, checkPlan, cut, type Folded, type IntegerTensor, type Plan, type PlanGate, type PlanLayer, type PlanNorm, type PlanTrig } from './plan.ts'; // prettier-ignore
+
+/** Integers of one static tensor, row-major. */
+export interface Matrix {
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Int32Array | Float64Array;
+}
+
+export interface Lowered {
+  readonly program: Program;
+  /** By tensor name: what F, B and the static shares are made of. */
+  readonly tensors: ReadonlyMap<string, Matrix>;
+}
+
+/** A wire under construction; `n` is a number except between a centred projection and its `centre`. */
+interface Wire {
+  readonly index: number;
+  readonly n: Ring;
+  readonly f: number;
+  readonly shape: Shape;
+}
+
+type Fields<G extends Gate = Gate> = G extends Gate ? Omit<G, 'in' | 'n' | 'f' | 'shape'> : never;
+
+/** Classifier scale: tanh at 12 bits times weights at 12. */
+const F_TANH = 12;
+const F_LOGITS = 24;
+/** Extra weight bits of the column that subtracts the residual's mean. */
+const F_MEAN = 8;
+/** `mul` stands for mul / 8. */
+const MUL_BITS = 3;
+
+/**
+ * @throws RefusedError if the plan does not pass `checkPlan` or a tensor is missing or of another shape
+ */
+export function lower(plan: Plan, folded: Folded): Lowered {
+  checkPlan(
+    plan,
+    plan.layers.map((_, l) => folded.get(`layer.${l}.W1`)?.shape[1] ?? 0),
+  );
+  return new Lowering(plan, folded).run();
+}
+
+class Lowering {
+  private readonly p: Plan;
+  private readonly folded: Folded;
+  private readonly gates: Gate[] = [];
+  private readonly specs: Record<string, TensorSpec> = {};
+  private readonly tensors = new Map<string, Matrix>();
+  private readonly extra: { keys: number; queries: number };
+
+  constructor(plan: Plan, folded: Folded) {
+    this.p = plan;
+    this.folded = folded;
+    this.extra = centreBits(plan);
+  }
+
+  run(): Lowered {
+    const p = this.p;
+    let n = this.norm(this.embedding(), p.ft_e, 'emb', p.layers[0]!.nEx);
+    p.layers.forEach((q, l) => {
+      n = this.layer(n, q, l);
+    });
+    const output = this.classifier(n);
+    const program: Program = {
+      version: PROGRAM_VERSION,
+      suite: 'masked',
+      length: 'public',
+      shortest: p.shortest,
+      longest: p.longest,
+      heads: p.A,
+      hidden: p.H,
+      vocab: p.V,
+      labels: output.shape.cols as number,
+      gates: this.gates,
+      tensors: this.specs,
+      trig: Object.fromEntries(Object.entries(p.trig_tables).map(([b, t]) => [b, trig(t)])),
+      output: output.index,
+    };
+    return { program, tensors: this.tensors };
+  }
+
+  // One gate each.
+
+  private gate(fields: Fields, inputs: readonly Wire[], n: Ring, f: number, shape: Shape): Wire {
+    const index = this.gates.length;
+    this.gates.push({ ...fields, in: inputs.map((w) => w.index), n, f, shape } as Gate);
+    return { index, n, f, shape };
+  }
+
+  private truncate(x: Wire, by: number, name: string): Wire {
+    return by === 0 ? x : this.gate({ op: 'truncate', name, by }, [x], ring(x) - by, x.f - by, x.shape);
+  }
+
+  /** Truncates to scale f. */
+  private toScale(x: Wire, f: number, name: string): Wire {
+    return this.truncate(x, x.f - f, name);
+  }
+
+  private open(x: Wire, name: string, n: number = ring(x)): Wire {
+    return this.gate({ op: 'open', name }, [x], n, x.f, x.shape);
+  }
+
+  private ext(x: Wire, name: string, lift: number, n: number = ring(x)): Wire {
+    return this.gate({ op: 'ext', name, lift }, [x], n, x.f, x.shape);
+  }
+
+  private linear(x: Wire, name: string, w: Matrix, f: number, n: Ring, elementwise = false): Wire {
+    this.tensor(name, 'masked', n, w);
+    const shape: Shape = elementwise ? x.shape : { rows: x.shape.rows, cols: w.cols };
+    return this.gate({ op: 'linear', name, tensor: name, elementwise }, [x], n, x.f + f, shape);
+  }
+
+  /** Adds a static share; the wire is `<name>+`. */
+  private bias(x: Wire, name: string, value: Matrix, along: 'cols' | 'position' | 'head' = 'cols'): Wire {
+    this.tensor(`${name}+`, 'share', x.n, value);
+    return this.gate({ op: 'bias', name: `${name}+`, tensor: `${name}+`, along }, [x], x.n, x.f, x.shape);
+  }
+
+  private add(x: Wire, y: Wire, sign: 1 | -1, name: string): Wire {
+    return this.gate({ op: 'add', name, sign }, [x, y], Math.min(ring(x), ring(y)), x.f, x.shape);
+  }
+
+  private square(x: Wire, name: string, n: number, rowSum: boolean): Wire {
+    const shape: Shape = rowSum ? { rows: x.shape.rows, cols: 1 } : x.shape;
+    return this.gate({ op: 'square', name, rowSum }, [x], n, 2 * x.f, shape);
+  }
+
+  private product(x: Wire, w: Wire, n: number, name: string): Wire {
+    return this.gate({ op: 'product', name, broadcast: 'row' }, [x, w], n, x.f + w.f, x.shape);
+  }
+
+  /** Output still at scale g1 + g2 in ring nOut + t. */
+  private fourier(x: Wire, g: PlanGate, nOut: number, name: string, columns?: readonly [number, number]): Wire {
+    const shape: Shape = columns === undefined ? x.shape : { rows: x.shape.rows, cols: columns[1] - columns[0] };
+    const fields = { op: 'fourier', name, table: table(g), ...(columns === undefined ? {} : { columns }) } as const;
+    return this.gate(fields, [x], nOut + cut(g), g.g1 + g.g2, shape);
+  }
+
+  /** x·mul/8 cut by `drop` bits: the period of the Fourier gate is then just above the interval. */
+  private reduced(x: Wire, mul: number, drop: number, name: string): Wire {
+    const scaled = this.gate({ op: 'scale', name: `${name}.mul`, by: mul }, [x], x.n, x.f, x.shape);
+    return this.truncate(scaled, drop + MUL_BITS, name);
+  }
+
+  private tensor(name: string, role: TensorSpec['role'], n: Ring, m: Matrix): void {
+    const widest = typeof n === 'number' ? n : n.base + this.extra[n.plus];
+    this.specs[name] = { role, n: widest, rows: m.rows, cols: m.cols };
+    this.tensors.set(name, m);
+  }
+
+  // Blocks.
+
+  private embedding(): Wire {
+    const { p } = this;
+    const word = this.get('emb_word', [p.V, p.H]);
+    const type = this.get('emb_type', [p.H]);
+    const positions = this.get('emb_pos', [undefined, p.H]);
+    if (positions.shape[0]! < p.longest)
+      throw new RefusedError(`plan: longest ${p.longest} above the ${positions.shape[0]} positions of the model`, 'lower --max-length'); // prettier-ignore
+    const table = embeddingTable(word, type, p.V2);
+    this.tensor('emb', 'masked', p.ne, table);
+    const shape: Shape = { rows: 'token', cols: p.H };
+    const x = this.gate({ op: 'embedding', name: 'emb', tensor: 'emb', vocab: p.V, split: p.V2 }, [], p.ne, p.fe, shape); // prettier-ignore
+    return this.bias(x, 'emb', rows(positions, 0, p.longest), 'position');
+  }
+
+  /** x centred → x / √(mean(x²) + ε) at scale fx in ring nOut; three openings. ε is inside the fitted function. */
+  private norm(x: Wire, ft: number, key: string, nOut: number): Wire {
+    const ln: PlanNorm = this.p.norm[key]!;
+    const tn = ft + ln.gate.f_out - this.p.fx;
+    const X = this.ext(this.toScale(x, ft, `${key}.t`), `${key}.x`, Math.max(ln.N + 3, nOut + tn));
+    const sum = this.square(X, `${key}.ss`, ln.N + 3, true);
+    const v = this.reduced(sum, ln.mul, ln.drop, `${key}.v`);
+    const inverse = this.fourier(v, ln.gate, nOut + tn, `${key}.inv`);
+    const io = this.open(this.truncate(inverse, cut(ln.gate), `${key}.invt`), `${key}.io`);
+    return this.truncate(this.product(X, io, nOut + tn, `${key}.n`), tn, `${key}.nt`);
+  }
+
+  private layer(n: Wire, q: PlanLayer, l: number): Wire {
+    const { p } = this;
+    const k = `${l}.`;
+    const no = this.open(n, `${k}E_n`);
+    const O = this.attention(no, q, l);
+    const Y = this.linear(O, `${k}Wo`, this.matrix(l, 'Wo', p.H, p.H), p.fz - p.fo, q.nO);
+    const R = this.linear(no, `${k}gamma`, this.row(l, 'gamma', p.H), p.fz - p.fx, q.nO, true);
+    const C = this.linear(no, `${k}gc`, this.matrix(l, 'gc', p.H, 1), p.fz - p.fx + F_MEAN, q.nO + F_MEAN);
+    const mean = this.truncate(C, F_MEAN, `${k}gct`);
+    const sum = this.add(this.add(Y, R, 1, `${k}Y.residual`), mean, -1, `${k}Y.centred`);
+    const Yb = this.bias(sum, `${k}Y`, this.row(l, 'bo', p.H));
+    const n1 = this.open(this.norm(Yb, p.ft, `${k}ln1`, q.nE1), `${k}E_n1`);
+    const Z = this.feedForward(n1, q, l);
+    return this.norm(Z, p.ft, `${k}ln2`, p.layers[l + 1]?.nEx ?? p.nPool);
+  }
+
+  /** E_n → the opened attention output E_o, (token, H) at scale fo. */
+  private attention(no: Wire, q: PlanLayer, l: number): Wire {
+    const { p } = this;
+    const k = `${l}.`;
+    const centred = p.normaliser === '2quad_centred';
+    const by = (f: number): number => p.fx + p.fw - f;
+    const biased = (t: 'q' | 'k' | 'v', n: Ring): Wire => {
+      const W = this.matrix(l, `W${t}`, p.H + 1, p.H);
+      const z = this.linear(no, `${k}W${t}`, rows(W, 0, p.H), p.fw, n);
+      return this.bias(z, `${k}W${t}`, rows(W, p.H, p.H + 1));
+    };
+    const centre = (z: Wire, f: number, side: 'keys' | 'queries', name: string): Wire =>
+      this.gate({ op: 'centre', name, side, by: by(f) }, [z], q.nS, f, z.shape);
+
+    const V = this.toScale(biased('v', q.nP + by(p.fv)), p.fv, `${k}V`);
+    let Q: Wire;
+    let K: Wire;
+    if (centred) {
+      Q = centre(biased('q', { base: q.nS + by(p.fq), plus: 'queries' }), p.fq, 'queries', `${k}Q`);
+      const Wk = this.matrix(l, 'Wk', p.H, p.H); // no bias row: a constant key cancels
+      const z = this.linear(no, `${k}Wk`, Wk, p.fw, { base: q.nS + by(p.fk), plus: 'keys' });
+      K = centre(z, p.fk, 'keys', `${k}K`);
+    } else {
+      Q = this.toScale(biased('q', q.nS + by(p.fq)), p.fq, `${k}Q`);
+      K = this.toScale(biased('k', q.nS + by(p.fk)), p.fk, `${k}K`);
+    }
+    const Eq = this.open(Q, `${k}E_q`);
+    const Ek = this.open(K, `${k}E_k`);
+    const Ev = this.open(V, `${k}E_v`);
+    const scores: Shape = { rows: 'head', cols: 'keys' };
+    const S = this.gate({ op: 'matmul', name: `${k}S`, form: 'scores' }, [Eq, Ek], q.nS, p.fq + p.fk, scores);
+    const c = this.get(`layer.${l}.c`, [p.A]);
+    const t = this.bias(this.toScale(S, p.fs, `${k}St`), `${k}t`, { rows: p.A, cols: 1, data: c.data }, 'head');
+
+    const P = this.square(this.ext(t, `${k}o_S`, q.NP + 3), `${k}P`, q.NP + 3, false);
+    const D = this.gate({ op: 'sum', name: `${k}D` }, [P], P.n, P.f, { rows: 'head', cols: 1 });
+    const Dv = this.reduced(D, q.D.mul, q.D.drop, `${k}Dv`);
+    const Po = this.open(this.toScale(P, p.fp, `${k}Pt`), `${k}E_p`, q.nP);
+    const context: Shape = { rows: 'head', cols: p.H / p.A };
+    const PV = this.gate({ op: 'matmul', name: `${k}PV`, form: 'context' }, [Po, Ev], q.nP, p.fp + p.fv, context);
+    const PVt = this.toScale(PV, p.fpv, `${k}PVt`);
+    const g = q.D.gate;
+    const tO = p.fpv + g.f_out - p.fo;
+    const inverse = this.fourier(Dv, g, q.nO + tO, `${k}D.inv`);
+    const io = this.open(this.truncate(inverse, cut(g), `${k}D.invt`), `${k}D.io`);
+    const O = this.product(this.ext(PVt, `${k}o_PV`, q.nO + tO, q.nPVo), io, q.nO + tO, `${k}O`);
+    const Ot = this.truncate(O, tO, `${k}Ot`);
+    const merged = this.gate({ op: 'mergeHeads', name: `${k}O.merged` }, [Ot], Ot.n, Ot.f, {
+      rows: 'token',
+      cols: p.H,
+    });
+    return this.open(merged, `${k}E_o`);
+  }
+
+  /** gelu(n1·W1 + b1)·W2 + residual: slopes and γ are inside M2. */
+  private feedForward(n1: Wire, q: PlanLayer, l: number): Wire {
+    const { p } = this;
+    const k = `${l}.`;
+    const F = q.groups.at(-1)!.to;
+    const raw = this.linear(n1, `${k}W1`, this.matrix(l, 'W1', p.H, F), 0, q.nU);
+    const U = this.truncate(this.bias(raw, `${k}U`, this.row(l, 'b1', F)), q.rawU - p.bc, `${k}Ut`);
+    const groups = q.groups.map((u, j) => this.fourier(U, u.gate, q.nZ, `${k}gelu${j}`, [u.from, u.to]));
+    const { n, f } = groups[0]!;
+    const y = groups.length === 1 ? groups[0]! : this.gate({ op: 'concat', name: `${k}gelu` }, groups, n, f, U.shape);
+    const yo = this.open(this.toScale(y, p.fy, `${k}y`), `${k}E_y`);
+    const W2 = this.linear(yo, `${k}W2`, this.matrix(l, 'W2', F, p.H), p.fz - p.fy, q.nZ);
+    const M2 = this.linear(n1, `${k}M2`, this.matrix(l, 'M2', p.H, p.H), p.fz - p.fx, q.nZ);
+    return this.bias(this.add(W2, M2, 1, `${k}Z.residual`), `${k}Z`, this.row(l, 'b2', p.H));
+  }
+
+  private classifier(n: Wire): Wire {
+    const { p } = this;
+    const cls = this.gate({ op: 'firstToken', name: 'cls.row' }, [n], n.n, n.f, { rows: 'text', cols: p.H });
+    const poolW = asMatrix(this.get('poolW', [p.H, p.H]));
+    const pre = this.linear(this.open(cls, 'E_cls'), 'pool', poolW, 0, p.nPool);
+    const biased = this.bias(pre, 'pool', asRow(this.get('poolb', [p.H])));
+    const u = this.truncate(biased, p.rawP - p.tanh.b, 'pool.u');
+    const t = this.toScale(this.fourier(u, p.tanh, p.nC, 'tanh'), F_TANH, 'tanh.t');
+    const clsW = this.get('clsW', [p.H, undefined]);
+    const logits = this.linear(this.open(t, 'E_tanh'), 'cls', asMatrix(clsW), F_TANH, p.nC);
+    const out = this.bias(logits, 'logits', asRow(this.get('clsb', [clsW.shape[1]])));
+    return this.truncate(out, F_LOGITS - p.fl, 'logits.t');
+  }
+
+  private get(name: string, shape: readonly (number | undefined)[]): IntegerTensor {
+    const t = this.folded.get(name);
+    const fits = t?.shape.length === shape.length && shape.every((d, i) => d === undefined || d === t.shape[i]);
+    if (t === undefined || !fits) {
+      const found = t === undefined ? 'missing' : `of shape (${t.shape.join(', ')})`;
+      throw new RefusedError(`plan: tensor ${name} is ${found}, expected (${shape.map((d) => d ?? 'any').join(', ')})`, 'export again: plan and tensors belong to different models'); // prettier-ignore
+    }
+    return t;
+  }
+
+  private matrix(l: number, name: string, r: number, c: number): Matrix {
+    return asMatrix(this.get(`layer.${l}.${name}`, [r, c]));
+  }
+
+  private row(l: number, name: string, cols: number): Matrix {
+    return asRow(this.get(`layer.${l}.${name}`, [cols]));
+  }
+}
+
+/** Only centred projections grow with the length, and they are read by `centre` alone. */
+function ring(x: Wire): number {
+  if (typeof x.n !== 'number') throw new Error(`wire ${x.index} has no fixed ring`);
+  return x.n;
+}
+
+const asMatrix = (t: IntegerTensor): Matrix => ({ rows: t.shape[0]!, cols: t.shape[1]!, data: t.data });
+const asRow = (t: IntegerTensor): Matrix => ({ rows: 1, cols: t.shape[0]!, data: t.data });
+
+function rows(m: Matrix | IntegerTensor, from: number, to: number): Matrix {
+  const cols = 'cols' in m ? m.cols : m.shape[1]!;
+  return { rows: to - from, cols, data: m.data.subarray(from * cols, to * cols) };
+}
+
+/**
+ * Two-level table of `embedding.py`: row a of (V1 + 1, V2·H) holds the embeddings of tokens a·V2 .. a·V2 + V2 − 1, the last
+ * row V2 copies of type_1 − type_0.
+ */
+function embeddingTable(word: IntegerTensor, type: IntegerTensor, split: number): Matrix {
+  const [V, H] = word.shape as readonly [number, number];
+  const V1 = Math.ceil(V / split);
+  const data = new Int32Array((V1 + 1) * split * H);
+  data.set(word.data);
+  for (let b = 0; b < split; b++) data.set(type.data, (V1 * split + b) * H);
+  return { rows: V1 + 1, cols: split * H, data };
+}
+
+const table = (g: PlanGate): FourierTable => ({
+  b: g.b, a0: g.a0, a: g.a, bk: g.b_k, g1: g.g1, g2: g.g2, fOut: g.f_out, digest: g.digest,
+}); // prettier-ignore
+
+const trig = (t: PlanTrig): TrigTable => ({
+  l: t.l, hiCos: t.hi_cos, hiSin: t.hi_sin, loCos: t.lo_cos, loSin: t.lo_sin,
+}); // prettier-ignore

@@ -1,0 +1,281 @@
+/**
+ * The plan: every scale, ring and Fourier table of an exported model, as plain JSON. With the folded integers it determines
+ * the program. Field names are the specification's (`plan.json`): fx, fw, fq, … are fraction bits, nS, nP, … rings, a `drop`
+ * is a number of bits cut before a Fourier opening. It belongs to the model owner: lambda, perm, intervals and fit errors
+ * never reach a party.
+ */
+import { RefusedError } from '../common/errors.ts';
+
+export type Normaliser = '2quad' | '2quad_centred';
+
+/** Integers of one Fourier gate; 64-bit integers as decimal strings. See `FourierTable` for the meaning. */
+export interface PlanGate {
+  readonly b: number;
+  readonly a0: string;
+  readonly a: readonly string[];
+  readonly b_k: readonly string[];
+  readonly g1: number;
+  readonly g2: number;
+  readonly f_out: number;
+  readonly digest: string;
+}
+
+/** Interval guard (cells 2^m, offset, free cells); absent while no exported program is guarded. */
+export type Guard = readonly [number, number, number];
+
+/** A reciprocal or inverse square root: its input is multiplied by mul / 8 and cut by `drop` bits before the opening. */
+export interface PlanReciprocal {
+  readonly gate: PlanGate;
+  readonly mul: number;
+  readonly drop: number;
+  readonly guard?: Guard;
+  readonly interval: readonly [number, number];
+  readonly period: number;
+  readonly fit_error: number;
+}
+
+/** LayerNorm: N is the ring of the sum of squares, less 3. */
+export interface PlanNorm extends PlanReciprocal {
+  readonly N: number;
+}
+
+/** Hidden units [from, to) after `perm`, sharing one Fourier gate: gelu(x) ≈ slope·x + fourier(x) on [lo, hi]. */
+export interface PlanGroup {
+  readonly from: number;
+  readonly to: number;
+  readonly gate: PlanGate;
+  readonly guard?: Guard;
+  readonly lo: number;
+  readonly hi: number;
+  readonly period: number;
+  readonly slope: number;
+  readonly err: number;
+}
+
+export interface PlanLayer {
+  readonly nS: number;
+  readonly nP: number;
+  readonly NP: number;
+  readonly nPVo: number;
+  readonly nO: number;
+  readonly nU: number;
+  readonly nE1: number;
+  readonly nZ: number;
+  readonly nEx: number;
+  readonly rawU: number;
+  /** (A) factor folded into the query weights of a head. */
+  readonly lambda: readonly number[];
+  /** (F) hidden unit at each place after sorting by interval width. */
+  readonly perm: readonly number[];
+  readonly D: PlanReciprocal;
+  readonly groups: readonly PlanGroup[];
+}
+
+export interface PlanTrig {
+  readonly l: number;
+  readonly hi_cos: readonly number[];
+  readonly hi_sin: readonly number[];
+  readonly lo_cos: readonly number[];
+  readonly lo_sin: readonly number[];
+}
+
+export interface Scales {
+  readonly fx: number;
+  readonly fw: number;
+  readonly fq: number;
+  readonly fk: number;
+  readonly fv: number;
+  readonly fs: number;
+  readonly fp: number;
+  readonly fpv: number;
+  readonly fo: number;
+  readonly ft: number;
+  readonly fy: number;
+  readonly bc: number;
+  readonly fe: number;
+  readonly ft_e: number;
+  readonly V2: number;
+  readonly fl: number;
+}
+
+export interface Plan extends Scales {
+  readonly A: number;
+  readonly H: number;
+  readonly V: number;
+  readonly fz: number;
+  readonly ne: number;
+  readonly rawP: number;
+  readonly nPool: number;
+  readonly nC: number;
+  readonly n_mu: number;
+  readonly normaliser: Normaliser;
+  readonly length: 'public';
+  readonly guard: false;
+  readonly shortest: number;
+  readonly longest: number;
+  readonly calibration_sha256: string;
+  /** `emb`, `<l>.ln1`, `<l>.ln2`. */
+  readonly norm: Readonly<Record<string, PlanNorm>>;
+  readonly tanh: PlanGate & { readonly guard?: Guard };
+  readonly tanh_fit: { readonly lo: number; readonly hi: number; readonly period: number; readonly err: number };
+  readonly layers: readonly PlanLayer[];
+  readonly trig_tables: Readonly<Record<string, PlanTrig>>;
+}
+
+/** An integer matrix or vector of the model owner, row-major; |v| ≤ 2^53. */
+export interface IntegerTensor {
+  readonly shape: readonly number[];
+  readonly data: Int32Array | Float64Array;
+}
+
+/**
+ * Plaintext integers of a plan (`folded.safetensors`): emb_word (V, H), emb_pos (positions, H), emb_type (H), poolW, poolb,
+ * clsW, clsb and, per layer l, `layer.<l>.` Wq, Wk, Wv, Wo, bo, gamma, gc, c, W1, b1, W2, M2, b2. Wq and Wv (and Wk unless
+ * centred) end in their bias row at scale fx + fw.
+ */
+export type Folded = ReadonlyMap<string, IntegerTensor>;
+
+/** Bits dropped between the Fourier sum and its output. */
+export const cut = (gate: PlanGate): number => gate.g1 + gate.g2 - gate.f_out;
+
+/** Widest ring of `ring/`, and of a word in one 64-bit slot. */
+const WIDEST = 128;
+const WORD = 64;
+
+/** A public factor stands for 2^k / L; below a power of two it carries this many fraction bits (`centre.py`). */
+const CENTRE_E = 9;
+
+/** Bits that row-centring costs in the ring of the keys (k = ⌈log2 L⌉) and of the queries, worst legal length. */
+export function centreBits(plan: Pick<Plan, 'normaliser' | 'shortest' | 'longest'>): { keys: number; queries: number } {
+  if (plan.normaliser !== '2quad_centred') return { keys: 0, queries: 0 };
+  const log = (length: number): number => Math.ceil(Math.log2(length));
+  let queries = 0;
+  for (let length = plan.shortest; length <= plan.longest; length++)
+    if (2 ** log(length) !== length) queries = CENTRE_E;
+  return { keys: log(plan.longest), queries };
+}
+
+/** One LayerNorm of the program: key, ring and scale of its input, ring of its output. */
+export interface NormSite {
+  readonly key: string;
+  readonly nIn: number;
+  readonly ft: number;
+  readonly nOut: number;
+}
+
+export function normSites(plan: Pick<Plan, keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers'>): NormSite[] {
+  const sites: NormSite[] = [
+    { key: 'emb', nIn: plan.ne - (plan.fe - plan.ft_e), ft: plan.ft_e, nOut: plan.layers[0]!.nEx },
+  ];
+  const drop = plan.fz - plan.ft;
+  plan.layers.forEach((q, l) => {
+    sites.push({ key: `${l}.ln1`, nIn: q.nO - drop, ft: plan.ft, nOut: q.nE1 });
+    sites.push({ key: `${l}.ln2`, nIn: q.nZ - drop, ft: plan.ft, nOut: plan.layers[l + 1]?.nEx ?? plan.nPool });
+  });
+  return sites;
+}
+
+const RANGES = 'lower the calibrated range (train with a range penalty, drop extreme texts) or choose smaller scales';
+const SCALES = 'choose fraction bits that are not below those of the next wire';
+const REFIT = 'export again: the plan was edited or does not belong to this model';
+const SHORTER = 'lower --max-length or choose smaller scales';
+
+/**
+ * The preconditions of the program, by name (specification, `plan.check`). Run when a plan is made and when one is loaded.
+ * @param width hidden units F of each layer, where the tensors are at hand
+ * @throws RefusedError `plan: <name> …` with the two sides of the relation and the remedy
+ */
+export function checkPlan(p: Plan, width?: readonly number[]): void {
+  const need = (holds: boolean, name: string, detail: string, remedy: string): void => {
+    if (!holds) throw new RefusedError(`plan: ${name}${detail === '' ? '' : ` (${detail})`}`, remedy);
+  };
+  const atLeast = (name: string, have: number, bound: number, wire: string, remedy: string): void =>
+    need(have >= bound, name, `${wire}: ${have} bits, needs at least ${bound}`, remedy);
+  const atMost = (name: string, have: number, bound: number, wire: string, remedy: string): void =>
+    need(have <= bound, name, `${wire}: ${have} bits, at most ${bound}`, remedy);
+
+  need(
+    p.normaliser === '2quad' || p.normaliser === '2quad_centred',
+    'normaliser',
+    `${String(p.normaliser)}: the masked suite runs 2quad and 2quad_centred`,
+    'distil a student with softmax_act 2quad or 2quad_centred first (train-distill student)',
+  );
+  need(p.length === 'public', 'length', `${String(p.length)}: this suite runs public lengths`, REFIT);
+  need(p.guard === false, 'guard', 'this suite runs without guards', 'export with guard off');
+  need(
+    Number.isInteger(p.shortest) && Number.isInteger(p.longest) && 1 <= p.shortest && p.shortest <= p.longest,
+    'legal lengths',
+    `${p.shortest}..${p.longest} tokens`,
+    REFIT,
+  );
+  const cuts: Record<string, number> = {
+    Q: p.fx + p.fw - p.fq,
+    K: p.fx + p.fw - p.fk,
+    V: p.fx + p.fw - p.fv,
+    St: p.fq + p.fk - p.fs,
+    Pt: 2 * p.fs - p.fp,
+    PVt: p.fp + p.fv - p.fpv,
+    'emb.t': p.fe - p.ft_e,
+    'ln.t': p.fz - p.ft,
+    'logits.t': 24 - p.fl,
+  };
+  for (const [wire, by] of Object.entries(cuts))
+    need(by >= 0, 'truncation below zero', `${wire} would be cut by ${by} bits`, SCALES);
+  need(p.layers.length > 0, 'layers', 'none', REFIT);
+
+  const centre = centreBits(p);
+  p.layers.forEach((q, l) => {
+    const k = `${l}: `;
+    const E = `wire ${l}.E_n`;
+    const nT = q.nS - (p.fq + p.fk - p.fs);
+    const g = q.D.gate;
+    const tO = p.fpv + g.f_out - p.fo;
+    const wide = (n: number, f: number): number => n + p.fx + p.fw - f;
+    const qRing = wide(q.nS, p.fq) + centre.queries;
+    const kRing = wide(q.nS, p.fk) + centre.keys;
+    atLeast(`${k}E_n ring below the Q ring (centring bits included)`, q.nEx, qRing, E, REFIT);
+    atLeast(`${k}E_n ring below the K ring (centring bits included)`, q.nEx, kRing, E, REFIT);
+    atLeast(`${k}E_n ring below the V ring`, q.nEx, wide(q.nP, p.fv), E, REFIT);
+    atLeast(`${k}E_n ring below residual ring + 8`, q.nEx, q.nO + 8, E, REFIT);
+    atLeast(`${k}score ring below 3`, nT, 3, `wire ${l}.t`, REFIT);
+    atLeast(`${k}square ring below score ring + 2`, q.NP + 3, nT + 2, `wire ${l}.P`, REFIT);
+    atMost(`${k}P ring above the square ring`, q.nP, q.NP + 3 - (2 * p.fs - p.fp), `wire ${l}.Pt`, REFIT);
+    atMost(`${k}PV ring above the Beaver ring`, q.nPVo, q.nP - (p.fp + p.fv - p.fpv), `wire ${l}.PVt`, REFIT);
+    atLeast(`${k}D ring below the Fourier opening`, q.NP - q.D.drop, g.b, `wire ${l}.Dv`, REFIT);
+    for (const by of [tO, cut(g), q.D.drop])
+      need(by >= 0, `${k}D truncation below zero`, `wire ${l}.D would be cut by ${by} bits`, SCALES);
+    atLeast(`${k}PV product ring not above the PV ring`, q.nO + tO, q.nPVo + 1, `wire ${l}.O`, RANGES);
+    atMost(`${k}PV product ring above 64`, q.nO + tO, WORD, `wire ${l}.O`, RANGES);
+    atMost(`${k}D wide ring above 128`, q.nO + tO + cut(g), WIDEST, `wire ${l}.D.inv`, RANGES);
+    atLeast(`${k}E_n1 ring below U or Z`, q.nE1, Math.max(q.nU, q.nZ), `wire ${l}.E_n1`, REFIT);
+    atLeast(`${k}U ring below the Fourier opening`, q.nU - (q.rawU - p.bc), p.bc, `wire ${l}.Ut`, REFIT);
+    const F = width?.[l] ?? q.perm.length;
+    const bounds = [0, ...q.groups.map((u) => u.to)];
+    need(
+      q.groups.length > 0 && q.groups.every((u, i) => u.from === bounds[i]) && bounds.at(-1) === F,
+      `${k}GeLU groups do not cover the hidden units once`,
+      `${q.groups.map((u) => `${u.from}..${u.to}`).join(', ')} of ${F}`,
+      REFIT,
+    );
+    const scales = new Set(q.groups.map(({ gate }) => `${gate.b} ${gate.g1 + gate.g2} ${gate.f_out}`));
+    need(scales.size === 1, `${k}GeLU groups differ in scale`, [...scales].join('; '), REFIT);
+    for (const { gate } of q.groups)
+      atMost(`${k}GeLU words above 64`, q.nZ + cut(gate), WORD, `wire ${l}.gelu`, RANGES);
+  });
+  for (const { key, nIn, ft, nOut } of normSites(p)) {
+    const r = p.norm[key];
+    if (r === undefined) throw new RefusedError(`plan: ${key}: no such norm`, REFIT);
+    const tn = ft + r.gate.f_out - p.fx;
+    for (const by of [tn, cut(r.gate), r.drop])
+      need(by >= 0, `${key}: truncation below zero`, `would be cut by ${by} bits`, SCALES);
+    atLeast(`${key}: square ring below input ring + 2`, r.N + 3, nIn + 2, `wire ${key}.ss`, REFIT);
+    atLeast(`${key}: product ring not above input ring`, nOut + tn, nIn + 1, `wire ${key}.n`, RANGES);
+    atMost(`${key}: product ring above 64`, nOut + tn, WORD, `wire ${key}.n`, SHORTER);
+    atLeast(`${key}: sum of squares ring below the Fourier opening`, r.N - r.drop, r.gate.b, `wire ${key}.v`, REFIT);
+    atMost(`${key}: wide ring above 128`, nOut + tn + cut(r.gate), WIDEST, `wire ${key}.inv`, SHORTER);
+  }
+  const tanh = p.tanh;
+  atLeast('pooler ring below the tanh opening', p.nPool - (p.rawP - tanh.b), tanh.b, 'wire pool.u', REFIT);
+  atMost('tanh words above 64', p.nC + cut(tanh), WORD, 'wire tanh', RANGES);
+  atLeast('logit ring', p.nC - (24 - p.fl), 2, 'wire logits.t', REFIT);
+}
