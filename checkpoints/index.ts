@@ -20,3 +20,11 @@ export {
   writeSafetensors,
 } from './safetensors.ts';
 export { saveModel, type SaveOptions } from './save-model.ts';
+export {
+  parseRunRecord,
+  readRunRecord,
+  RUN_RECORD_FILE,
+  type RunRecord,
+  runRecordJson,
+  writeRunRecord,
+} from './run-record.ts';
