@@ -37,15 +37,8 @@ function own(state: State | undefined): HostState | undefined {
   throw new Error('the state belongs to another engine');
 }
 
-interface Slot {
-  readonly shape: readonly number[];
-  now: Tensor;
-  /** Where the next value goes: made on the first update, exchanged with `now` at each. */
-  next: Tensor | undefined;
-}
-
 class HostState implements State {
-  readonly slots = new Map<string, Slot>();
+  readonly slots = new Map<string, Tensor>();
 
   constructor(tensors: Parameters<Engine['createState']>[0]) {
     for (const [name, tensor] of tensors) this.write(name, tensor);
@@ -58,14 +51,13 @@ class HostState implements State {
   read(name: string): TensorData & { dtype: 'float32' } {
     const slot = this.slots.get(name);
     if (slot === undefined) throw new Error(`the state has no tensor ${name}`);
-    return { dtype: 'float32', shape: slot.shape, data: (slot.now.data as Float32Array).slice() };
+    return { dtype: 'float32', shape: slot.dims, data: (slot.data as Float32Array).slice() };
   }
 
   write(name: string, value: { readonly shape: readonly number[]; readonly data: Float32Array }): void {
     if (value.data.length !== elements(value.shape))
       throw new Error(`${name}: ${value.data.length} values for shape (${value.shape.join(', ')})`);
-    const shape = [...value.shape];
-    this.slots.set(name, { shape, now: new Tensor('float32', value.data.slice(), shape), next: undefined });
+    this.slots.set(name, new Tensor('float32', value.data.slice(), value.shape));
   }
 }
 
@@ -115,8 +107,8 @@ async function compile(
   for (const [name, node] of updates) {
     const slot = state?.slots.get(name);
     if (slot === undefined) throw new Error(`update of ${name}, which the state does not hold`);
-    if (node.shape.join() !== slot.shape.join() || node.dtype !== 'float32')
-      throw new Error(`update of ${name} has shape (${node.shape.join(', ')}), the state (${slot.shape.join(', ')})`);
+    if (node.shape.join() !== slot.dims.join() || node.dtype !== 'float32')
+      throw new Error(`update of ${name} has shape (${node.shape.join(', ')}), the state (${slot.dims.join(', ')})`);
     all[NEXT + name] = node;
   }
   const model = emitOnnx(graph, all);
@@ -127,26 +119,16 @@ async function compile(
     const given: Record<string, Tensor> = {};
     for (const [name, declared] of model.inputs) {
       const slot = feeds[name] === undefined && graph.parameters.has(name) ? state?.slots.get(name) : undefined;
-      if (slot !== undefined) given[name] = slot.now;
+      if (slot !== undefined) given[name] = slot;
       else {
         checkFeed(name, declared, feeds[name], symbols);
         given[name] = toTensor(feeds[name]);
       }
     }
-    const fetches: Record<string, Tensor | null> = {};
-    for (const name of Object.keys(outputs)) fetches[name] = null;
-    for (const name of updates.keys()) {
-      const slot = state!.slots.get(name)!;
-      slot.next ??= new Tensor('float32', new Float32Array(elements(slot.shape)), slot.shape);
-      fetches[NEXT + name] = slot.next;
-    }
-    const results = await session.run(given, fetches);
-    for (const name of updates.keys()) {
-      const slot = state!.slots.get(name)!;
-      slot.next = slot.now;
-      // ONNX Runtime writes into the tensor it was given and returns it; were it to allocate, this would be the new one.
-      slot.now = results[NEXT + name] as Tensor;
-    }
+    const results = await session.run(given);
+    // The binding copies every output into a new tensor even if it is given one to write to, so the returned tensor
+    // becomes the state.
+    for (const name of updates.keys()) state!.slots.set(name, results[NEXT + name] as Tensor);
     return Object.fromEntries(Object.keys(outputs).map((name) => [name, fromTensor(results[name] as Tensor)]));
   };
   return { run, release: () => session.release() };
