@@ -87,7 +87,10 @@ export interface DealerContext {
 
 export interface ClearContext {
   readonly dims: Dims;
-  /** The tape: rounding words u ∈ [0, 2^by) of a truncation, the mask r ∈ [0, 2^b) of a Fourier gate. */
+  /**
+   * The tape: rounding words u ∈ [0, 2^by) of a truncation, the mask r ∈ [0, 2^b) of a Fourier gate. `centre` asks once with
+   * the largest `by` of its texts and reduces the words of a text that drops fewer bits.
+   */
   rounding(gate: Resolved, by: number, length: number): Words;
   fourierMask(gate: Resolved, b: number, length: number): Words;
   /** The plaintext integers of a tensor in ring n. */
@@ -114,7 +117,7 @@ export interface Cost {
 export interface GateDefinition<G extends Gate> {
   readonly op: G['op'];
   /** Type of the output wire. Checks every precondition; throws PlanError naming the gate, the rings and the remedy. */
-  type(gate: Resolved<G>, inputs: readonly WireType[], tensor: (name: string) => TensorSpec): WireType;
+  type(gate: Resolved<G>, inputs: readonly WireType[], tensor: (name: string) => TensorSpec, dims: Dims): WireType;
   cost(gate: Resolved<G>, inputs: readonly WireType[], dims: Dims, tensor: (name: string) => TensorSpec): Cost;
   /** Largest |output − exact functionality| in units of the last place of the output wire. */
   error(gate: Resolved<G>): number;

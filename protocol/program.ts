@@ -118,8 +118,10 @@ export type Gate =
   | EmbeddingGate | BiasGate | OpenGate | ExtGate | SquareGate | ProductGate | LinearGate | MatmulGate | FourierGate
   | TruncateGate | CentreGate | ScaleGate | SumGate | AddGate | ConcatGate | MergeHeadsGate | FirstTokenGate; // prettier-ignore
 
-/** A gate whose ring has been resolved for the session's lengths. */
-export type Resolved<G extends Gate = Gate> = G extends Gate ? Omit<G, 'n'> & { readonly n: number } : never;
+/** A gate whose ring has been resolved for the session's lengths, with the shapes of its input wires. */
+export type Resolved<G extends Gate = Gate> = G extends Gate
+  ? Omit<G, 'n'> & { readonly n: number; readonly inShapes: readonly Shape[] }
+  : never;
 
 /** Integer coefficients of a Fourier gate; 64-bit integers as decimal strings. */
 export interface FourierTable {

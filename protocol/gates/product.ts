@@ -1,0 +1,69 @@
+/**
+ * Product of an EXT-opened value v (ring n) with an opened operand w = E + A, elementwise or with one word of w per row.
+ *
+ * v w = C E + C A − ρ_b E − (r A − b 2^n m A); party 0 folds the first term into the second: C (E + A_0).
+ * Source: masked-suite design, section 1; specification product.py.
+ * Dealt beyond the lift: [r A] in ring N and [m A] in ring N − n, a word an element of v.
+ * Precondition: |v| < 2^(n−2) (held by EXT), n < N ≤ lift, N ≤ ring of w. Error: none. Cost: no round; two products a word.
+ */
+import { add, addRows, mul, mulRows, resize, select, shiftLeft, sub, topBit, zeros, type Words } from '../../ring/index.ts';
+import { cost, dealtExt, dealtOperand, ext, kinds, need, operand, ringFits, scaleIs, shapeIs, shareWire } from '../check.ts';
+import type { GateDefinition } from '../gate.ts';
+import { byRow, reduce, signExtend } from '../layout.ts';
+import type { ProductGate, Resolved } from '../program.ts';
+import { count, type Dims } from '../shape.ts';
+import { extPublic, extRho } from './ext.ts';
+
+const times = (gate: Resolved<ProductGate>, x: Words, w: Words, dims: Dims): Words =>
+  gate.broadcast === 'row' ? byRow(mulRows, x, w, gate.shape, dims) : mul(x, w);
+
+/** One word per row, repeated along the row. */
+const spread = (gate: Resolved<ProductGate>, w: Words, dims: Dims): Words =>
+  gate.broadcast === 'row' ? byRow(addRows, zeros(w.n, count(gate.shape, dims)), w, gate.shape, dims) : w;
+
+export const product: GateDefinition<ProductGate> = {
+  op: 'product',
+  type(gate, inputs) {
+    const [v, w] = kinds(gate, inputs, ['ext', 'operand']);
+    ringFits(gate, v.lift!, 'the lift of its first input');
+    ringFits(gate, w.n, 'its operand');
+    need(
+      gate,
+      gate.n > v.n,
+      `ring ${gate.n} is not above ring ${v.n} of its first input`,
+      `multiply in a ring of at least ${v.n + 1} bits`,
+    );
+    shapeIs(gate, 'output', gate.shape, v.shape);
+    shapeIs(gate, 'operand', w.shape, gate.broadcast === 'row' ? { rows: v.shape.rows, cols: 1 } : v.shape);
+    scaleIs(gate, v.f + w.f);
+    return shareWire(gate);
+  },
+  cost(gate, [v], dims) {
+    const words = count(gate.shape, dims);
+    return cost({ dealtBits: (2 * gate.n - v!.n) * words, party: 2 * words, assistant: words });
+  },
+  error: () => 0,
+  deal(gate, inputs, context) {
+    const { r, m } = dealtExt(inputs[0]);
+    const A = dealtOperand(inputs[1]);
+    context.deal(gate, 'rA', times(gate, resize(r, gate.n), reduce(A, gate.n), context.dims));
+    const low = spread(gate, reduce(A, gate.n - r.n), context.dims);
+    context.deal(gate, 'mA', select(m, low, zeros(low.n, low.length)));
+    return { kind: 'share' };
+  },
+  *party(gate, inputs, context) {
+    const v = ext(inputs[0]);
+    const w = operand(inputs[1]);
+    const [E, A] = [reduce(w.E, gate.n), reduce(w.A, gate.n)];
+    const { n, length } = v.c;
+    const rA = context.dealt(gate, 'rA', gate.n, length);
+    const mA = context.dealt(gate, 'mA', gate.n - n, length);
+    const chosen = select(topBit(v.c), zeros(mA.n, length), mA);
+    const public_ = times(gate, extPublic(v, gate.n), context.party === 0 ? add(A, E) : A, context.dims);
+    const masked = add(times(gate, extRho(v, gate.n), E, context.dims), rA);
+    return { kind: 'share', x: add(sub(public_, masked), shiftLeft(resize(chosen, gate.n), n)) };
+  },
+  clear: (gate, [v, w], context) => ({
+    x: times(gate, signExtend(v!.x, gate.n), reduce(w!.x, gate.n), context.dims),
+  }),
+};

@@ -1,0 +1,33 @@
+/** The masked suite: a table from op to gate. Another protocol is another table. */
+import type { GateDefinition } from '../gate.ts';
+import { add } from '../gates/add.ts';
+import { bias } from '../gates/bias.ts';
+import { centre } from '../gates/centre.ts';
+import { concat } from '../gates/concat.ts';
+import { embedding } from '../gates/embedding.ts';
+import { ext } from '../gates/ext.ts';
+import { firstToken } from '../gates/first-token.ts';
+import { fourier } from '../gates/fourier.ts';
+import { linear } from '../gates/linear.ts';
+import { matmul } from '../gates/matmul.ts';
+import { mergeHeads } from '../gates/merge-heads.ts';
+import { open } from '../gates/open.ts';
+import { product } from '../gates/product.ts';
+import { scale } from '../gates/scale.ts';
+import { square } from '../gates/square.ts';
+import { sum } from '../gates/sum.ts';
+import { truncate } from '../gates/truncate.ts';
+import type { Gate } from '../program.ts';
+
+export const MASKED = 'masked';
+
+export type Suite = { readonly [Op in Gate['op']]: GateDefinition<Extract<Gate, { op: Op }>> };
+
+export const masked: Suite = {
+  embedding, bias, open, ext, square, product, linear, matmul, fourier, truncate, centre, scale, sum, add, concat, mergeHeads,
+  firstToken,
+}; // prettier-ignore
+
+/** The definition of a gate of any op. The table pairs every op with its own gate type, which TypeScript cannot follow here. */
+export const definitionOf = (gate: Pick<Gate, 'op'>): GateDefinition<Gate> =>
+  masked[gate.op] as unknown as GateDefinition<Gate>;
