@@ -1,0 +1,125 @@
+/** The three families of functions a program evaluates by Fourier gates. */
+import { RefusedError } from '../../common/errors.ts';
+import type { PlanGate, PlanReciprocal } from '../plan.ts';
+import { integerGate } from './gate.ts';
+import { Fourier, fit, type Fit } from './lawson.ts';
+
+/** Harmonics tried for reciprocals, GeLU groups and tanh, ascending. */
+const RECIPROCAL_K = [8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192];
+const GELU_K = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32];
+const TANH_K = [6, 8, 10, 12, 14, 16, 20, 24, 28];
+const RIDGES = [1e-5, 1e-6, 1e-7, 1e-8, 1e-9];
+
+/** Largest Σ|coefficient| / f(lo): bounds what the rounding of the trig words can add. */
+const SMAX = 400;
+
+export interface ReciprocalOptions {
+  /** The wire is the real value times this. */
+  readonly scale: number;
+  /** Relative error to reach. */
+  readonly tolerance: number;
+  /** Significant bits kept at the small end of the result. */
+  readonly bits: number;
+}
+
+/**
+ * Positive decreasing f on [lo, hi], for 1/x and 1/√x. The wire is multiplied by mul / 8 so that the period 2^b is just above
+ * the interval. The least K of the list that meets the tolerance, else the best found.
+ * @throws RefusedError if no fit has bounded coefficients
+ */
+export function fitReciprocal(
+  name: string,
+  f: (x: number) => number,
+  lo: number,
+  hi: number,
+  { scale, tolerance, bits }: ReciprocalOptions,
+): Omit<PlanReciprocal, 'drop'> {
+  const top = hi * 1.02 * scale;
+  const b = Math.ceil(Math.log2(top));
+  const mul = Math.max(1, Math.floor((8 * 2 ** b) / top));
+  const period = ((2 ** b / scale) * 8) / mul;
+  const tried = new Map<number, Fit | undefined>();
+  const at = (i: number): Fit | undefined => {
+    if (!tried.has(i)) tried.set(i, bestRidge(f, lo, hi, period, RECIPROCAL_K[i]!));
+    return tried.get(i);
+  };
+  const meets = (i: number): boolean => (at(i)?.error ?? Infinity) < tolerance;
+  // about 0.7 κ^0.9 harmonics reach 1e-3 (measured); then walk to the least K that does
+  const guess = RECIPROCAL_K.findIndex((K) => K >= 0.7 * (hi / lo) ** 0.9);
+  let i = guess < 0 ? RECIPROCAL_K.length - 1 : guess;
+  while (i > 0 && meets(i - 1)) i--;
+  while (i < RECIPROCAL_K.length - 1 && !meets(i)) i++;
+  const best = [...tried.values()].reduce((a, c) =>
+    c !== undefined && (a === undefined || c.error < a.error) ? c : a,
+  );
+  const found = meets(i) ? at(i) : best;
+  if (found === undefined)
+    throw new RefusedError(
+      `fit: ${name}: no series with bounded coefficients on [${lo.toPrecision(3)}, ${hi.toPrecision(3)}]`,
+      'narrow the range: train with a range penalty, or lower --max-length',
+    );
+  const g1 = found.size <= 90 ? 28 : 27;
+  const g2 = g1 + Math.floor(-Math.log2(f(lo)));
+  const f_out = bits + Math.max(0, Math.ceil(-Math.log2(f(hi))));
+  const gate = integerGate(found, { b, g1, g2, f_out });
+  return { gate, mul, interval: [lo, hi], period, fit_error: found.error };
+}
+
+/** The smallest error over the ridges whose coefficients stay bounded. */
+function bestRidge(f: (x: number) => number, lo: number, hi: number, period: number, K: number): Fit | undefined {
+  const problem = new Fourier(f, { lo, hi, period, harmonics: K, relative: true });
+  let best: Fit | undefined;
+  for (const ridge of RIDGES) {
+    const found = problem.solve(ridge, 14);
+    if (found.size <= SMAX && (best === undefined || found.error < best.error)) best = found;
+  }
+  return best;
+}
+
+export interface ActivationFit {
+  readonly gate: PlanGate;
+  readonly lo: number;
+  readonly hi: number;
+  readonly period: number;
+  readonly slope: number;
+  readonly err: number;
+}
+
+/** f(x) ≈ slope·x + Fourier(x) on [lo, hi]: the linear part is free, it is folded into the weights. */
+export function fitActivation(
+  f: (x: number) => number,
+  lo: number,
+  hi: number,
+  { tolerance, ...scales }: { tolerance: number; b: number; g1: number; g2: number; f_out: number },
+): ActivationFit {
+  let best: (Fit & { period: number }) | undefined;
+  for (const harmonics of GELU_K) {
+    for (const ratio of [1.15, 1.25, 1.4]) {
+      const period = (hi - lo) * ratio;
+      const found = fit(f, { lo, hi, period, harmonics, slope: true });
+      if (best === undefined || found.error < best.error) best = { ...found, period };
+    }
+    if (best!.error < tolerance) break;
+  }
+  const { period, slope, error } = best!;
+  return { gate: integerGate(best!, scales), lo, hi, period, slope, err: error };
+}
+
+/** tanh on [−R, R]. */
+export function fitTanh(
+  R: number,
+  { tolerance, ...scales }: { tolerance: number; b: number; g1: number; g2: number; f_out: number },
+): Omit<ActivationFit, 'slope'> {
+  let best: (Fit & { period: number }) | undefined;
+  for (const harmonics of TANH_K) {
+    best = undefined;
+    for (const ratio of [1.1, 1.25, 1.5]) {
+      const period = 2 * R * ratio;
+      const found = fit(Math.tanh, { lo: -R, hi: R, period, harmonics, iterations: 25, grid: 1000 });
+      if (best === undefined || found.error < best.error) best = { ...found, period };
+    }
+    if (best!.error < tolerance) break;
+  }
+  const { period, error } = best!;
+  return { gate: integerGate(best!, scales), lo: -R, hi: R, period, err: error };
+}
