@@ -75,8 +75,8 @@ export function adamW(graph: Graph, gradientOf: ReadonlyMap<string, Node>, optio
     const step = mul(div(m, add(sqrt(v), input('epsilon'))), input('rate'));
     const kept = weightDecay !== 0 && decays(name) ? mul(p, input('decay')) : p;
     updates.set(name, sub(kept, step)).set(firstMoment(name), m).set(secondMoment(name), v);
-    for (const moment of [firstMoment(name), secondMoment(name)])
-      moments.set(moment, { shape, data: new Float32Array(elements(shape)) });
+    for (const stateName of [firstMoment(name), secondMoment(name)])
+      moments.set(stateName, { shape, data: new Float32Array(elements(shape)) });
   }
   const needsDecay = weightDecay !== 0 && [...gradientOf.keys()].some(decays);
 

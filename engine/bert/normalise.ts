@@ -1,35 +1,78 @@
 import type { Normaliser } from '../../model/ops.ts';
-import { add, div, equal, mul, relu, reshape, softmax, square, sub, sum, where, type Node } from '../graph/index.ts';
+import {
+  add,
+  div,
+  equal,
+  matmul,
+  mul,
+  relu,
+  reshape,
+  size,
+  softmax,
+  sub,
+  sum,
+  sumSquares,
+  where,
+  withGradient,
+  type Dim,
+  type Node,
+} from '../graph/index.ts';
 
 /** ε of 2ReLU, spread over the keys of a row. */
 const RELU_EPSILON = 1e-12;
+
+/** Added to the scores of masked keys: exp of it is 0 in float32 beside any score of a real key. */
+const MASKED = -1e30;
 
 /** Attention weights (B, A, L, L) from scores and mask (B, L). Texts without any real token get all zeros, never NaN. */
 export function normalise(scores: Node, mask: Node, { act, c }: Normaliser): Node {
   const [b, heads, l] = scores.shape;
   const keys = reshape(mask, [b!, 1, 1, l!]);
-  const graph = scores.graph;
   switch (act) {
     case 'softmax':
-      return mul(softmax(add(scores, mul(sub(1, keys), -1e30))), keys);
+      return maskedSoftmax(scores, keys);
     case '2quad':
     case '2quad_centred': {
-      const shift = graph.constant(c, [heads as number, 1, 1]);
-      const centred = act === '2quad' ? scores : sub(scores, div(sum(mul(scores, keys), [-1], true), real(keys)));
-      const squares = mul(square(add(centred, shift)), keys);
-      const total = sum(squares, [-1], true);
-      return div(squares, where(equal(total, 0), 1, total));
+      const shift = scores.graph.constant(c, [heads as number, 1, 1]);
+      return quadratic(scores, keys, shift, act === '2quad_centred');
     }
-    case '2relu': {
-      const positive = mul(relu(scores), keys);
-      const share = div(mul(keys, RELU_EPSILON), sum(add(mul(keys, 0), 1), [-1], true));
-      return div(add(positive, share), add(sum(positive, [-1], true), RELU_EPSILON));
-    }
+    case '2relu':
+      return relu2(scores, keys);
   }
 }
 
-/** Number of real keys, (B, 1, 1, 1); 1 for a text without any. */
-function real(keys: Node): Node {
-  const n = sum(keys, [-1], true);
-  return where(equal(n, 0), 1, n);
+/** x where it is not 0, else 1: a denominator of rows without any weight. */
+const nonZero = (x: Node): Node => where(equal(x, 0), 1, x);
+
+/** ds = p ⊙ (g − Σ g⊙p); rows of zeros give zeros. */
+function maskedSoftmax(scores: Node, keys: Node): Node {
+  const p = mul(softmax(add(scores, mul(sub(1, keys), MASKED))), keys);
+  return withGradient([scores], p, (g) => [mul(p, sub(g, sum(mul(g, p), [-1], true)))]);
+}
+
+/**
+ * 2Quad, m(s + c)²/Σ m(s + c)² (MPCFormer, section 3.2), or the same on s − mean of s over the real keys.
+ *
+ * With t = m(s + c), p = t²/Σt²: ds = (2/Σt²)·t ⊙ (g − Σ g⊙p); the centring takes the mean of ds over real keys off them.
+ */
+function quadratic(scores: Node, keys: Node, shift: Node, centred: boolean): Node {
+  const [b, , l] = scores.shape as [Dim, Dim, Dim];
+  // Real keys of each text and their share of the mean, as columns for products with (B, A, L, L).
+  const share = div(reshape(keys, [b, 1, l, 1]), nonZero(sum(reshape(keys, [b, 1, l, 1]), [2], true)));
+  const offset = centred ? sub(shift, matmul(scores, share)) : shift;
+  const t = mul(add(scores, offset), keys);
+  const total = nonZero(sumSquares(t, [-1], true));
+  const p = div(mul(t, t), total);
+  return withGradient([scores], p, (g) => {
+    const ds = mul(mul(sub(g, sum(mul(g, p), [-1], true)), t), div(2, total));
+    if (!centred) return [ds];
+    return [sub(ds, mul(sum(ds, [-1], true), reshape(share, [b, 1, 1, l])))];
+  });
+}
+
+/** 2ReLU, m(relu(s) + ε/L)/(Σ m relu(s) + ε): rows without a positive score get 1/L on every real key. */
+function relu2(scores: Node, keys: Node): Node {
+  const positive = mul(relu(scores), keys);
+  const share = div(mul(keys, RELU_EPSILON), size(scores, [scores.shape[3]!]));
+  return div(add(positive, share), add(sum(positive, [-1], true), RELU_EPSILON));
 }
