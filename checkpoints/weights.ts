@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { InputError } from '../common/errors.ts';
 import { exists, sha256, sha256File } from './files.ts';
 import { SafetensorsFile, type Tensor } from './safetensors.ts';
+import { TorchFile } from './torch-file.ts';
 import { type Json, JsonError, parseStrictJson } from './strict-json.ts';
 
 export interface WeightSource {
@@ -27,23 +28,32 @@ export interface WeightEntry {
 
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
-const TORCH = ['pytorch_model.bin', 'pytorch_model.bin.index.json'] as const;
+const TORCH = 'pytorch_model.bin';
+const TORCH_INDEX = 'pytorch_model.bin.index.json';
 
 /** @throws InputError if the folder has no weight file we read */
 export async function openWeights(dir: string): Promise<WeightSource> {
   if (await exists(join(dir, SINGLE))) return openShards([join(dir, SINGLE)]);
   if (await exists(join(dir, INDEX))) return openIndexed(dir);
-  for (const name of TORCH) {
-    if (await exists(join(dir, name))) {
-      const hint =
-        'Convert it in Python: model.save_pretrained(folder, safe_serialization=True) writes model.safetensors.';
-      throw new InputError(`${join(dir, name)}: weights as a PyTorch pickle are not read`, hint);
-    }
+  if (await exists(join(dir, TORCH))) return openTorch(join(dir, TORCH));
+  if (await exists(join(dir, TORCH_INDEX))) {
+    const hint =
+      'Convert it in Python: model.save_pretrained(folder, safe_serialization=True) writes model.safetensors.';
+    throw new InputError(`${join(dir, TORCH_INDEX)}: a PyTorch checkpoint in several shards is not read`, hint);
   }
   throw new InputError(
     `${dir}: no weight file`,
-    `Give a folder with ${SINGLE} or ${INDEX}, as save_pretrained writes them.`,
+    `Give a folder with ${SINGLE}, ${INDEX} or ${TORCH}, as save_pretrained writes them.`,
   );
+}
+
+async function openTorch(file: string): Promise<WeightSource> {
+  const torch = await TorchFile.open(file);
+  const tensors = new Map<string, WeightEntry>();
+  for (const [name, { shape }] of torch.tensors) {
+    tensors.set(name, { file, shape, read: () => torch.readWeight(name) });
+  }
+  return { tensors, files: [file], sha256: () => sha256File(file), close: () => torch.close() };
 }
 
 async function openShards(files: readonly string[]): Promise<WeightSource> {
