@@ -37,8 +37,8 @@ export function tokenizerJsonFromVocab(lines: readonly string[], configJson: unk
     vocab.set(token, id);
   });
   const special = (role: 'unk' | 'cls' | 'sep' | 'pad' | 'mask'): SpecialToken => {
-    const entry = config[`${role}_token`] ?? `[${role.toUpperCase()}]`;
-    const content = typeof entry === 'string' ? entry : entry.content;
+    const given = config[`${role}_token`] ?? `[${role.toUpperCase()}]`;
+    const content = typeof given === 'string' ? given : given.content;
     const id = vocab.get(content);
     if (id === undefined)
       throw new InputError(`${where}: no line '${content}'`, 'Use the vocab.txt saved with the model.');

@@ -78,7 +78,7 @@ describe.runIf(DATA_DIR !== undefined)('golden tokeniser', () => {
       it('was made with the tokeniser at hand and holds only kinds known here', () => {
         const bytes = readFileSync(join(DATA_DIR!, 'tokenizer', 'tokenizer.json'));
         expect(createHash('sha256').update(bytes).digest('hex')).toBe(about.tokenizer_json_sha256);
-        expect([...about.files].sort()).toEqual(['batch.json', 'pair.json', 'single.json', 'texts.json']);
+        expect(about.files.toSorted()).toEqual(['batch.json', 'pair.json', 'single.json', 'texts.json']);
         expect(about.tolerance).toBe(0);
       });
 
