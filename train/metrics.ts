@@ -68,6 +68,8 @@ export function f1(predictions: ArrayLike<number>, labels: ArrayLike<number>): M
   return either === 0 ? UNDEFINED : defined((2 * both) / either);
 }
 
+const sumSquares = (counts: Map<number, number>): number => [...counts.values()].reduce((total, c) => total + c * c, 0);
+
 /** Matthews' correlation for any number of classes (Gorodkin 2004, as scikit-learn). */
 export function matthews(predictions: ArrayLike<number>, labels: ArrayLike<number>): Metric {
   const n = checkClasses(predictions, labels);
@@ -79,10 +81,9 @@ export function matthews(predictions: ArrayLike<number>, labels: ArrayLike<numbe
     predicted.set(predictions[i]!, (predicted.get(predictions[i]!) ?? 0) + 1);
     actual.set(labels[i]!, (actual.get(labels[i]!) ?? 0) + 1);
   }
-  const squares = (counts: Map<number, number>): number => [...counts.values()].reduce((sum, c) => sum + c * c, 0);
   let together = 0;
   for (const [k, count] of predicted) together += count * (actual.get(k) ?? 0);
-  const spread = (n * n - squares(predicted)) * (n * n - squares(actual));
+  const spread = (n * n - sumSquares(predicted)) * (n * n - sumSquares(actual));
   return spread === 0 ? UNDEFINED : defined((correct * n - together) / Math.sqrt(spread));
 }
 

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../common/errors.ts';
 import { METRICS, type MetricName } from '../../train/metrics.ts';
-import { caseFolders } from '../support/golden.ts';
+import { caseFolders, GOLDEN_DIR } from '../support/golden.ts';
 
 interface Row {
   readonly note: string;
@@ -26,7 +26,7 @@ const numbers = (values: readonly (number | string)[]): number[] =>
 const allowed = (tolerance: Tolerance, note: string): number =>
   note.includes('tiny spread') ? tolerance['tiny spread']! : tolerance.absolute;
 
-describe('metrics agree with scikit-learn and scipy', () => {
+describe.runIf(GOLDEN_DIR !== undefined)('metrics agree with scikit-learn and scipy', () => {
   for (const folder of caseFolders('04_metrics')) {
     const { tolerance } = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { tolerance: Tolerance };
     const rows: unknown = JSON.parse(readFileSync(join(folder, 'vectors.json'), 'utf8'));
