@@ -37,8 +37,9 @@ describe.runIf(existsSync(folder))('official GLUE files are read without options
         expect(examples.length).toBe(lines - (test || TASKS[task]!.header ? 1 : 0));
         expect(examples.every((e) => (e.pair !== undefined) === TASKS[task]!.pairs)).toBe(true);
         expect(examples.every((e) => (e.label !== undefined) === !test)).toBe(true);
-        // Sentences have letters; labels are numbers or one of two words.
-        expect(examples.every((e) => /\p{L}/u.test(e.text + (e.pair ?? '')))).toBe(true);
+        // Nearly all texts have letters (SST-2's phrases include "30"); labels are numbers or one of two words.
+        const worded = examples.filter((e) => /\p{L}/u.test(e.text));
+        expect(worded.length).toBeGreaterThan(0.99 * examples.length);
         expect(
           examples.every((e) => e.label === undefined || /^([0-5](\.\d+)?|(not_)?entailment)$/.test(e.label)),
         ).toBe(true);
