@@ -1,2 +1,4 @@
 // Every test file runs with the fastest ring kernels this machine offers, as the commands do.
-export {};
+import { loadKernels } from '../ring/kernels/node.ts';
+
+await loadKernels();

@@ -1,0 +1,40 @@
+/**
+ * The kernels of Z_2^n behind one interface: native (node.ts) or WebAssembly (wasm.ts), bit for bit the same. What each
+ * computes stands in src/kernels.h. Callers check lengths; kernels do not.
+ */
+export interface Kernels {
+  /** `avx512`, `avx2`, `portable` (native) or `wasm`. */
+  readonly name: string;
+  /** Threads a large product may use; WebAssembly has one. */
+  setThreads(threads: number): void;
+
+  zip(op: number, mode: number, a: Uint32Array, s: Uint32Array, out: Uint32Array, rows: number, cols: number, n: number): number; // prettier-ignore
+  convert(a: Uint32Array, out: Uint32Array, length: number, n: number, m: number, shift: number, flags: number): number;
+  choose(bits: Uint32Array, a: Uint32Array, b: Uint32Array, out: Uint32Array, length: number, n: number): number;
+  sum(a: Uint32Array, out: Uint32Array, rows: number, cols: number, axis: number, n: number): number;
+  gather(a: Uint32Array, index: Uint32Array, out: Uint32Array, count: number, length: number, n: number): number;
+  matmul(a: Uint32Array, b: Uint32Array, c: Uint32Array, m: number, k: number, n: number, col0: number, col1: number, transposed: number, w: number): number; // prettier-ignore
+  pack(a: Uint32Array, bytes: Uint8Array, length: number, n: number): number;
+  unpack(bytes: Uint8Array, out: Uint32Array, length: number, n: number): number;
+  narrow(bytes: Uint8Array, out: Uint32Array, length: number, n: number): number;
+  encode(x: Float64Array, out: Uint32Array, length: number, f: number, n: number): number;
+  decode(a: Uint32Array, x: Float64Array, length: number, f: number, n: number): number;
+  fourierPublic(c: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, a: BigInt64Array, bk: BigInt64Array, out: Uint32Array, length: number, K: number, b: number, l: number): number; // prettier-ignore
+  fourierSecret(r: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, out: Uint32Array, length: number, K: number, b: number, l: number, g1: number, n: number): number; // prettier-ignore
+  fourierDot(c: Uint32Array, T: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, a: BigInt64Array, bk: BigInt64Array, out: Uint32Array, length: number, K: number, b: number, l: number, n: number): number; // prettier-ignore
+}
+
+let current: Kernels | undefined;
+
+/** Makes `k` the kernels of this process. */
+export function setKernels(k: Kernels): void {
+  current = k;
+}
+
+/** The kernels in use; a program must load some first (`loadKernels` of node.ts, `instantiateWasm` of wasm.ts). */
+export function kernels(): Kernels {
+  if (current === undefined) throw new Error('no ring kernels are loaded: await loadKernels() first');
+  return current;
+}
+
+export const hasKernels = (): boolean => current !== undefined;

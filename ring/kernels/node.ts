@@ -1,0 +1,70 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { InputError } from '../../common/errors.ts';
+import { type Kernels, setKernels } from './kernels.ts';
+import { instantiateWasm } from './wasm.ts';
+
+/** Native instruction sets, fastest first. */
+const NATIVE = ['avx512', 'avx2', 'portable'] as const;
+const CHOICES = ['native', ...NATIVE, 'wasm'];
+
+/** The package's root, from ring/kernels as from dist/ring/kernels: the folder above that has the committed WebAssembly. */
+function packageRoot(): string {
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'ring', 'kernels', 'kernels.wasm'))) return folder;
+    if (dirname(folder) === folder) throw new Error(`${import.meta.dirname}: no ring/kernels/kernels.wasm above it`);
+  }
+}
+
+type Addon = Partial<Record<(typeof NATIVE)[number], Omit<Kernels, 'name' | 'setThreads'>>> & {
+  setThreads(threads: number): void;
+};
+
+/** The native sets this processor runs, fastest first; none where the addon was not built. */
+function nativeSets(root: string): Kernels[] {
+  const file = join(root, 'build', 'kernels.node');
+  if (!existsSync(file)) return [];
+  const addon = createRequire(import.meta.url)(file) as Addon;
+  return NATIVE.flatMap((name) => {
+    const set = addon[name];
+    return set === undefined ? [] : [{ ...set, name, setThreads: (threads: number) => addon.setThreads(threads) }];
+  });
+}
+
+/** Every set of kernels that runs here, fastest first; WebAssembly is always the last. */
+export async function availableKernels(): Promise<Kernels[]> {
+  const root = packageRoot();
+  return [...nativeSets(root), await instantiateWasm(readFileSync(join(root, 'ring', 'kernels', 'kernels.wasm')))];
+}
+
+let loading: Promise<Kernels> | undefined;
+
+/**
+ * Loads the fastest kernels of this machine, or those RING_KERNELS names (native, avx512, avx2, portable, wasm), and makes
+ * them the process's. Loads once.
+ * @throws InputError if RING_KERNELS names kernels that are unknown or do not run here.
+ */
+export function loadKernels(): Promise<Kernels> {
+  loading ??= choose().then((k) => {
+    setKernels(k);
+    return k;
+  });
+  return loading;
+}
+
+async function choose(): Promise<Kernels> {
+  const wanted = process.env['RING_KERNELS'];
+  const sets = await availableKernels();
+  if (wanted === undefined || wanted === '') return sets[0]!;
+  const found = sets.find((set) => (wanted === 'native' ? set.name !== 'wasm' : set.name === wanted));
+  if (found !== undefined) return found;
+  throw new InputError(
+    CHOICES.includes(wanted)
+      ? `RING_KERNELS=${wanted}: these kernels do not run here (there are ${sets.map((s) => s.name).join(', ')})`
+      : `RING_KERNELS=${wanted}: no such kernels`,
+    wanted === 'native'
+      ? 'install a C++ compiler and run `npm rebuild`, or unset RING_KERNELS'
+      : `set one of ${CHOICES.join(', ')}, or unset it`,
+  );
+}

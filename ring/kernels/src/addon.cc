@@ -1,0 +1,158 @@
+// Node-API addon: { portable: {...}, avx2: {...}, avx512: {...}, setThreads }, holding only the sets this processor runs.
+#include <node_api.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#define RING_ISA portable
+#include "kernels.h"
+#undef RING_ISA
+#ifdef RING_X86
+#define RING_ISA avx2
+#include "kernels.h"
+#undef RING_ISA
+#define RING_ISA avx512
+#include "kernels.h"
+#undef RING_ISA
+#endif
+
+namespace {
+
+/// Least multiply-adds (or phases of a Fourier kernel) worth a thread.
+constexpr uint64_t WORK_PER_THREAD = 4u << 20;
+constexpr uint64_t PHASES_PER_THREAD = 1u << 18;
+
+uint32_t maxThreads = 1;
+
+size_t limbs(uint32_t n) { return n <= 32 ? 1 : n <= 64 ? 2 : 4; }
+
+/// Runs f(from, to) over [0, length) cut at multiples of `grain`, on as many threads as `work` pays for.
+template <class F>
+void parallel(uint32_t length, uint32_t grain, uint64_t work, uint64_t workPerThread, F f) {
+  const uint64_t grains = (static_cast<uint64_t>(length) + grain - 1) / grain;
+  const uint64_t paid = work / workPerThread;
+  const uint64_t parts = std::max<uint64_t>(1, std::min<uint64_t>({maxThreads, grains, paid}));
+  const auto cut = [=](uint64_t i) { return static_cast<uint32_t>(std::min<uint64_t>(length, grains * i / parts * grain)); };
+  std::vector<std::thread> threads;
+  for (uint64_t i = 1; i < parts; ++i) threads.emplace_back(f, cut(i), cut(i + 1));
+  f(cut(0), cut(1));
+  for (auto& thread : threads) thread.join();
+}
+
+using Matmul = uint32_t(const uint32_t*, const uint32_t*, uint32_t*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
+                        uint32_t, uint32_t);
+template <Matmul* F>
+uint32_t matmul(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, uint32_t k, uint32_t n, uint32_t col0,
+                uint32_t col1, uint32_t transposed, uint32_t w) {
+  const uint64_t work = static_cast<uint64_t>(m) * k * (col1 - col0);
+  if (m >= 64 * maxThreads) {
+    parallel(m, 8, work, WORK_PER_THREAD, [=](uint32_t from, uint32_t to) {
+      const size_t l = limbs(w);
+      F(a + l * from * k, b, c + l * from * n, to - from, k, n, col0, col1, transposed, w);
+    });
+  } else {
+    parallel(col1 - col0, 48, work, WORK_PER_THREAD, [=](uint32_t from, uint32_t to) {
+      F(a, b, c, m, k, n, col0 + from, col0 + to, transposed, w);
+    });
+  }
+  return 0;
+}
+
+using Dot = uint32_t(const uint32_t*, const uint32_t*, const int32_t*, const int32_t*, const int32_t*, const int32_t*,
+                     const int64_t*, const int64_t*, uint32_t*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
+template <Dot* F>
+uint32_t fourierDot(const uint32_t* c, const uint32_t* T, const int32_t* hiCos, const int32_t* hiSin, const int32_t* loCos,
+                    const int32_t* loSin, const int64_t* a, const int64_t* bk, uint32_t* out, uint32_t length, uint32_t K,
+                    uint32_t b, uint32_t l, uint32_t n) {
+  parallel(length, 16, static_cast<uint64_t>(length) * K, PHASES_PER_THREAD, [=](uint32_t from, uint32_t to) {
+    F(c + limbs(b) * from, T + limbs(n) * 2 * K * from, hiCos, hiSin, loCos, loSin, a, bk, out + limbs(n) * from, to - from,
+      K, b, l, n);
+  });
+  return 0;
+}
+
+template <class T>
+struct Argument;
+template <>
+struct Argument<uint32_t> {
+  static uint32_t get(napi_env env, napi_value value) {
+    uint32_t v = 0;
+    napi_get_value_uint32(env, value, &v);
+    return v;
+  }
+};
+template <class T>
+struct Argument<T*> {
+  static T* get(napi_env env, napi_value value) {
+    void* data = nullptr;
+    napi_get_typedarray_info(env, value, nullptr, nullptr, &data, nullptr, nullptr);
+    return static_cast<T*>(data);
+  }
+};
+
+/// The kernel F as a JavaScript function of typed arrays and numbers.
+template <class... Args, size_t... I>
+uint32_t call(uint32_t (*f)(Args...), napi_env env, napi_value* argv, std::index_sequence<I...>) {
+  return f(Argument<Args>::get(env, argv[I])...);
+}
+template <class... Args>
+constexpr size_t arity(uint32_t (*)(Args...)) {
+  return sizeof...(Args);
+}
+template <auto F>
+napi_value entry(napi_env env, napi_callback_info info) {
+  constexpr size_t expected = arity(F);
+  size_t argc = expected;
+  napi_value argv[expected], result;
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  if (argc != expected) {
+    napi_throw_error(env, nullptr, "ring kernel called with the wrong number of arguments");
+    return nullptr;
+  }
+  napi_create_uint32(env, call(F, env, argv, std::make_index_sequence<expected>()), &result);
+  return result;
+}
+
+void define(napi_env env, napi_value object, const char* name, napi_callback f) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, f, nullptr, &function);
+  napi_set_named_property(env, object, name, function);
+}
+
+napi_value setThreads(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value argv[1];
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  maxThreads = std::max(1u, Argument<uint32_t>::get(env, argv[0]));
+  return nullptr;
+}
+
+}  // namespace
+
+#define DEFINE(isa, name) define(env, set, #name, entry<&ring::isa::name>);
+#define DEFINE_SET(isa)                                                                                          \
+  {                                                                                                              \
+    napi_value set;                                                                                              \
+    napi_create_object(env, &set);                                                                               \
+    DEFINE(isa, zip) DEFINE(isa, convert) DEFINE(isa, choose) DEFINE(isa, sum) DEFINE(isa, gather)               \
+    DEFINE(isa, pack) DEFINE(isa, unpack) DEFINE(isa, narrow) DEFINE(isa, encode) DEFINE(isa, decode)            \
+    DEFINE(isa, fourierPublic) DEFINE(isa, fourierSecret)                                                        \
+    define(env, set, "fourierDot", entry<&fourierDot<ring::isa::fourierDot>>);                                   \
+    define(env, set, "matmul", entry<&matmul<ring::isa::matmul>>);                                               \
+    napi_set_named_property(env, exports, #isa, set);                                                            \
+  }
+
+NAPI_MODULE_INIT() {
+  DEFINE_SET(portable)
+#ifdef RING_X86
+  if (__builtin_cpu_supports("avx2")) DEFINE_SET(avx2)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma"))
+    DEFINE_SET(avx512)
+#endif
+  define(env, exports, "setThreads", setThreads);
+  return exports;
+}

@@ -1,0 +1,65 @@
+// The kernels of Z_2^n, declared once for every build. Words lie as in ring/words.ts: little-endian 32-bit limbs, 1, 2 or 4
+// a word for n <= 32, 64, 128, each the representative in [0, 2^n). Lengths count words. Callers check lengths and rings.
+// No include guard: the addon includes it once for every instruction set (RING_ISA is the namespace).
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef RING_ISA
+#error "RING_ISA names the instruction set this unit is compiled for"
+#endif
+
+#ifdef __wasm__
+#define RING_KERNEL(name) extern "C" __attribute__((export_name(#name))) uint32_t name
+#else
+#define RING_KERNEL(name) uint32_t name
+#endif
+
+namespace ring {
+namespace RING_ISA {
+
+/// out = a op s: op 0 a + s, 1 a - s, 2 a * s, 3 s - a. a is rows x cols; mode 0: s is rows x cols, 1: one word a row,
+/// 2: one word a column, 3: one word.
+RING_KERNEL(zip)(uint32_t op, uint32_t mode, const uint32_t* a, const uint32_t* s, uint32_t* out, uint32_t rows,
+                 uint32_t cols, uint32_t n);
+/// Ring n to ring m: out = sign2 * ((sign1 * a mod 2^n) >> shift) mod 2^m. flags: 1 sign1 = -1, 2 sign2 = -1, 4 the shift
+/// is arithmetic on the signed representative (which also sign-extends).
+RING_KERNEL(convert)(const uint32_t* a, uint32_t* out, uint32_t length, uint32_t n, uint32_t m, uint32_t shift,
+                     uint32_t flags);
+/// out = bit ? a : b, without a branch. bits is in ring 1.
+RING_KERNEL(choose)(const uint32_t* bits, const uint32_t* a, const uint32_t* b, uint32_t* out, uint32_t length, uint32_t n);
+/// Sums of a (rows x cols): axis 0 one word a column, axis 1 one word a row.
+RING_KERNEL(sum)(const uint32_t* a, uint32_t* out, uint32_t rows, uint32_t cols, uint32_t axis, uint32_t n);
+/// out[i] = a[index[i]]. Returns 1 + the first i whose index is outside a, or 0.
+RING_KERNEL(gather)(const uint32_t* a, const uint32_t* index, uint32_t* out, uint32_t count, uint32_t length, uint32_t n);
+
+/// c = a b mod 2^w for columns [col0, col1) of c: a is m x k, b is k x n (transposed: n x k), c is m x n, row-major.
+RING_KERNEL(matmul)(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, uint32_t k, uint32_t n, uint32_t col0,
+                    uint32_t col1, uint32_t transposed, uint32_t w);
+
+/// n bits a word, little-endian bit order, zero padding bits.
+RING_KERNEL(pack)(const uint32_t* a, uint8_t* bytes, uint32_t length, uint32_t n);
+/// Inverse of pack. Returns 1 if a padding bit is set.
+RING_KERNEL(unpack)(const uint8_t* bytes, uint32_t* out, uint32_t length, uint32_t n);
+/// Low n bits of little-endian slots of 8, 16, 32, 64 or 128 bits (the least that holds n).
+RING_KERNEL(narrow)(const uint8_t* bytes, uint32_t* out, uint32_t length, uint32_t n);
+
+/// out = x 2^f, rounded to nearest, ties to even. Returns 1 + the first index that is not finite or outside the ring, or 0.
+RING_KERNEL(encode)(const double* x, uint32_t* out, uint32_t length, uint32_t f, uint32_t n);
+/// x = signed(a) / 2^f, rounded once.
+RING_KERNEL(decode)(const uint32_t* a, double* x, uint32_t length, uint32_t f, uint32_t n);
+
+/// A_1..A_K, B_1..B_K (ring 64) at each c of ring b; tables and coefficients as in ring/trig.ts.
+RING_KERNEL(fourierPublic)(const uint32_t* c, const int32_t* hiCos, const int32_t* hiSin, const int32_t* loCos,
+                           const int32_t* loSin, const int64_t* a, const int64_t* bk, uint32_t* out, uint32_t length,
+                           uint32_t K, uint32_t b, uint32_t l);
+/// cos_1..cos_K, sin_1..sin_K at scale 2^g1 in ring n at each r of ring b.
+RING_KERNEL(fourierSecret)(const uint32_t* r, const int32_t* hiCos, const int32_t* hiSin, const int32_t* loCos,
+                           const int32_t* loSin, uint32_t* out, uint32_t length, uint32_t K, uint32_t b, uint32_t l,
+                           uint32_t g1, uint32_t n);
+/// out = sum_j fourierPublic(c)_j T_j mod 2^n, T with 2K words an element.
+RING_KERNEL(fourierDot)(const uint32_t* c, const uint32_t* T, const int32_t* hiCos, const int32_t* hiSin,
+                        const int32_t* loCos, const int32_t* loSin, const int64_t* a, const int64_t* bk, uint32_t* out,
+                        uint32_t length, uint32_t K, uint32_t b, uint32_t l, uint32_t n);
+
+}  // namespace RING_ISA
+}  // namespace ring

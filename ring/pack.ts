@@ -1,0 +1,29 @@
+/** Words on the wire and in bundles: n bits a word, little-endian bit order, the last byte padded with zero bits. */
+import { InputError } from '../common/errors.ts';
+import { kernels } from './kernels/kernels.ts';
+import { type Words, zeros } from './words.ts';
+
+/** Bytes of `length` packed words of ring n. */
+export const packedBytes = (n: number, length: number): number => Math.ceil((n * length) / 8);
+
+export function pack(w: Words): Uint8Array {
+  const bytes = new Uint8Array(packedBytes(w.n, w.length));
+  kernels().pack(w.data, bytes, w.length, w.n);
+  return bytes;
+}
+
+/** @throws InputError on a wrong number of bytes or a set padding bit. */
+export function unpack(bytes: Uint8Array, n: number, length: number): Words {
+  const out = zeros(n, length);
+  if (bytes.length !== packedBytes(n, length))
+    throw new InputError(
+      `${bytes.length} bytes for ${length} packed words of ${n} bits, ${packedBytes(n, length)} expected`,
+      'the data was cut, or written for another shape or ring',
+    );
+  if (kernels().unpack(bytes, out.data, length, n) !== 0)
+    throw new InputError(
+      `${length} packed words of ${n} bits: a padding bit is set`,
+      'the data is damaged, or of another ring',
+    );
+  return out;
+}
