@@ -1,7 +1,7 @@
 /** Preconditions shared by the type checks of the gates, and the narrowing of wire values to their kind. */
 import type { Words } from '../ring/index.ts';
 import { PlanError } from './errors.ts';
-import type { Cost, DealerValue, PartyValue, WireType } from './gate.ts';
+import type { Cost, DealerValue, Opening, PartyContext, PartyValue, WireType } from './gate.ts';
 import type { Gate, TensorSpec } from './program.ts';
 import type { Dims, Shape } from './shape.ts';
 
@@ -62,11 +62,19 @@ export function scaleIs(gate: Typed, f: number): void {
 }
 
 export function fixedCols(gate: Named, shape: Shape): number {
-  if (shape.cols === 'keys') refuse(gate, 'needs a fixed number of columns, not keys', 'correct the shapes of the program');
+  if (shape.cols === 'keys')
+    refuse(gate, 'needs a fixed number of columns, not keys', 'correct the shapes of the program');
   return shape.cols;
 }
 
-export function tensorIs(gate: Named, name: string, spec: TensorSpec, role: TensorSpec['role'], rows: number, cols: number): void {
+export function tensorIs(
+  gate: Named,
+  name: string,
+  spec: TensorSpec,
+  role: TensorSpec['role'],
+  rows: number,
+  cols: number,
+): void {
   need(gate, spec.role === role, `tensor ${name} is ${spec.role}, not ${role}`, 'correct the role of the tensor');
   need(
     gate,
@@ -83,12 +91,16 @@ export const shareWire = ({ n, f, shape }: Typed): WireType => ({ kind: 'share',
 export const longest = (dims: Dims): number => Math.max(...dims.lengths);
 
 // A kind that does not fit at run time is a bug: the type check has passed.
-function narrow<V extends { kind: string }, K extends V['kind']>(value: V | undefined, kind: K): Extract<V, { kind: K }> {
+function narrow<V extends { kind: string }, K extends V['kind']>(
+  value: V | undefined,
+  kind: K,
+): Extract<V, { kind: K }> {
   if (value?.kind !== kind) throw new Error(`wire is ${value?.kind ?? 'absent'}, not ${kind}`);
   return value as Extract<V, { kind: K }>;
 }
 export const share = (value: PartyValue | undefined): Words => narrow(value, 'share').x;
-export const operand = (value: PartyValue | undefined): Extract<PartyValue, { kind: 'operand' }> => narrow(value, 'operand');
+export const operand = (value: PartyValue | undefined): Extract<PartyValue, { kind: 'operand' }> =>
+  narrow(value, 'operand');
 export const ext = (value: PartyValue | undefined): Extract<PartyValue, { kind: 'ext' }> => narrow(value, 'ext');
 export const dealtOperand = (value: DealerValue | undefined): Words => narrow(value, 'operand').A;
 export const dealtExt = (value: DealerValue | undefined): Extract<DealerValue, { kind: 'ext' }> => narrow(value, 'ext');
@@ -103,7 +115,14 @@ export interface Spent {
   readonly assistant?: number;
 }
 
-export const cost = ({ rounds = 0, openedBits = 0, dealtBits = 0, clientBits = 0, party = 0, assistant = 0 }: Spent): Cost => ({
+export const cost = ({
+  rounds = 0,
+  openedBits = 0,
+  dealtBits = 0,
+  clientBits = 0,
+  party = 0,
+  assistant = 0,
+}: Spent): Cost => ({
   rounds,
   openedBits,
   dealtBits,
@@ -117,3 +136,12 @@ export const LOCAL = {
   error: (): number => 0,
   deal: (): DealerValue => ({ kind: 'share' }),
 } as const;
+
+/** Party half of a gate that opens nothing. */
+export const opensNothing = <R>(
+  half: (gate: R, inputs: readonly PartyValue[], context: PartyContext) => PartyValue,
+): ((gate: R, inputs: readonly PartyValue[], context: PartyContext) => Generator<Opening, PartyValue, Words>) =>
+  // oxlint-disable-next-line require-yield
+  function* (gate, inputs, context) {
+    return half(gate, inputs, context);
+  };

@@ -14,12 +14,21 @@ const MAX_INPUTS = 256;
 const MAX_HARMONICS = 1024;
 const MAX_PERIOD = 26;
 
-const count = z.int().min(0).max(2 ** 31 - 1);
-const size = z.int().min(1).max(2 ** 31 - 1);
+const count = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
+const size = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
 const ringBits = z.int().min(1).max(128);
 const bits = z.int().min(-256).max(256);
 const name = z.string().min(1).max(100);
-const word = z.string().max(40).regex(/^-?(0|[1-9][0-9]*)$/);
+const word = z
+  .string()
+  .max(40)
+  .regex(/^-?(0|[1-9][0-9]*)$/);
 const word64 = word.refine((text) => BigInt.asIntN(64, BigInt(text)) === BigInt(text), 'not a 64-bit integer');
 
 const ring = z.union([ringBits, z.strictObject({ base: ringBits, plus: z.enum(['keys', 'queries']) })]);
@@ -64,7 +73,14 @@ const gate = z.discriminatedUnion('op', [
   }),
   z.strictObject({ ...base, op: z.literal('truncate'), by: z.int().min(0).max(127) }),
   z.strictObject({ ...base, op: z.literal('centre'), side: z.enum(['keys', 'queries']), by: z.int().min(0).max(127) }),
-  z.strictObject({ ...base, op: z.literal('scale'), by: z.int().min(1 - 2 ** 31).max(2 ** 31 - 1) }),
+  z.strictObject({
+    ...base,
+    op: z.literal('scale'),
+    by: z
+      .int()
+      .min(1 - 2 ** 31)
+      .max(2 ** 31 - 1),
+  }),
   z.strictObject({ ...base, op: z.literal('sum') }),
   z.strictObject({ ...base, op: z.literal('add'), sign: z.union([z.literal(1), z.literal(-1)]) }),
   z.strictObject({ ...base, op: z.literal('concat') }),
@@ -73,7 +89,10 @@ const gate = z.discriminatedUnion('op', [
 ]);
 
 const tensor = z.strictObject({ role: z.enum(['masked', 'share']), n: ringBits, rows: size, cols: size });
-const column = z.array(z.int()).max(2 ** MAX_PERIOD).readonly();
+const column = z
+  .array(z.int())
+  .max(2 ** MAX_PERIOD)
+  .readonly();
 const trig = z.strictObject({ l: count, hiCos: column, hiSin: column, loCos: column, loSin: column });
 const few = <T extends z.ZodType>(schema: T, most: number) =>
   z.record(name, schema).refine((record) => Object.keys(record).length <= most, `more than ${most} entries`);

@@ -31,7 +31,14 @@ export type PartyValue =
   /** Opened E = x − A and this party's share of A. */
   | { readonly kind: 'operand'; readonly E: Words; readonly A: Words }
   /** Opened c = v + 2^(n−2) + r, this party's r_i ∈ [0, 2^n) and shares of q and q + m in ring 2^(lift−n). */
-  | { readonly kind: 'ext'; readonly c: Words; readonly r: Words; readonly q: Words; readonly qm: Words; readonly lift: number };
+  | {
+      readonly kind: 'ext';
+      readonly c: Words;
+      readonly r: Words;
+      readonly q: Words;
+      readonly qm: Words;
+      readonly lift: number;
+    };
 
 /** What the assistant knows of a wire: masks only, never a value. */
 export type DealerValue =

@@ -76,8 +76,7 @@ function headIndex(hidden: number, dims: Dims): Uint32Array {
   let start = 0;
   for (const length of dims.lengths) {
     for (let h = 0; h < dims.heads; h++)
-      for (let i = 0; i < length; i++)
-        for (let j = 0; j < width; j++) index[at++] = start + i * hidden + h * width + j;
+      for (let i = 0; i < length; i++) for (let j = 0; j < width; j++) index[at++] = start + i * hidden + h * width + j;
     start += length * hidden;
   }
   return index;

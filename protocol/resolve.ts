@@ -67,16 +67,22 @@ export function wireTypes(program: Program, dims: Dims): WireType[] {
   const tensor = tensorsOf(program);
   const types: WireType[] = [];
   for (const gate of resolve(program, dims)) {
-    need(
-      gate,
-      Number.isInteger(gate.n) && gate.n >= 1 && gate.n <= MAX_RING,
-      `ring of ${gate.n} bits`,
-      `rings have 1 to ${MAX_RING} bits`,
-    );
     const inputs = gate.in.map((wire) => types[wire]!);
-    types.push(definitionOf(gate).type(gate, inputs, tensor, dims));
+    types.push(gateType(gate, inputs, tensor, dims));
   }
   return types;
+}
+
+/** The type of one gate's output, all its preconditions checked. @throws PlanError */
+export function gateType(
+  gate: Resolved,
+  inputs: readonly WireType[],
+  tensor: (name: string) => TensorSpec,
+  dims: Dims,
+): WireType {
+  const fits = Number.isInteger(gate.n) && gate.n >= 1 && gate.n <= MAX_RING;
+  need(gate, fits, `ring of ${gate.n} bits`, `rings have 1 to ${MAX_RING} bits`);
+  return definitionOf(gate).type(gate, inputs, tensor, dims);
 }
 
 /** Names are unique, wires are used after they are made, the output exists. */
@@ -89,7 +95,10 @@ export function checkStructure(program: Program): void {
     need(gate, gate.in.every(made), `input wires [${gate.in.join(', ')}] of gate ${index}`, 'use only earlier wires');
   });
   if (program.gates[program.output] === undefined)
-    throw new PlanError(`output wire ${program.output} of ${program.gates.length} gates`, 'name the wire of the logits');
+    throw new PlanError(
+      `output wire ${program.output} of ${program.gates.length} gates`,
+      'name the wire of the logits',
+    );
 }
 
 /**
@@ -106,6 +115,10 @@ function sessions(program: Program): Dims[] {
   return [...lengths.map((L) => [L]), lengths].map((texts) => ({ lengths: texts, heads: program.heads }));
 }
 
+function must(holds: boolean, problem: string): void {
+  if (!holds) throw new PlanError(`program: ${problem}`, 'export the model again with this version of the toolkit');
+}
+
 /** Longest text a program may state; positions and centring constants are sized for it. */
 const MAX_LENGTH = 1 << 16;
 
@@ -116,21 +129,18 @@ const MAX_LENGTH = 1 << 16;
  * @throws PlanError
  */
 export function checkProgram(program: Program, sha256: Hash<string>): void {
-  const need = (holds: boolean, problem: string): void => {
-    if (!holds) throw new PlanError(`program: ${problem}`, 'export the model again with this version of the toolkit');
-  };
-  need(program.version === PROGRAM_VERSION, `version ${program.version}, this is version ${PROGRAM_VERSION}`);
-  need(program.suite === MASKED, `unknown suite ${program.suite}`);
-  need(program.length === 'public', `unknown length mode ${program.length as string}`);
+  must(program.version === PROGRAM_VERSION, `version ${program.version}, this is version ${PROGRAM_VERSION}`);
+  must(program.suite === MASKED, `unknown suite ${program.suite}`);
+  must(program.length === 'public', `unknown length mode ${program.length as string}`);
   const { shortest, longest } = program;
-  need(1 <= shortest && shortest <= longest && longest <= MAX_LENGTH, `lengths ${shortest} to ${longest}`);
-  need(program.heads >= 1 && program.hidden % program.heads === 0, `${program.hidden} columns, ${program.heads} heads`);
+  must(1 <= shortest && shortest <= longest && longest <= MAX_LENGTH, `lengths ${shortest} to ${longest}`);
+  must(program.heads >= 1 && program.hidden % program.heads === 0, `${program.hidden} columns, ${program.heads} heads`);
   checkStructure(program);
   for (const dims of sessions(program)) {
     const output = wireTypes(program, dims)[program.output]!;
     const gate = program.gates[program.output]!;
     shapeIs(gate, 'the program output', output.shape, { rows: 'text', cols: program.labels });
-    need(output.kind === 'share', `output wire ${gate.name} is ${output.kind}, not share`);
+    must(output.kind === 'share', `output wire ${gate.name} is ${output.kind}, not share`);
   }
   for (const [b, table] of Object.entries(program.trig)) checkTrig(Number(b), table);
   const trig = trigOf(program);
@@ -143,7 +153,8 @@ function checkTrig(b: number, { l, hiCos, hiSin, loCos, loSin }: TrigTable): voi
     values.length === length && values.every((v) => Number.isInteger(v) && Math.abs(v) <= limit);
   const high = 2 ** (b - l);
   const low = 2 ** l;
-  if (l === Math.floor(b / 2) && column(hiCos, high) && column(hiSin, high) && column(loCos, low) && column(loSin, low)) return;
+  if (l === Math.floor(b / 2) && column(hiCos, high) && column(hiSin, high) && column(loCos, low) && column(loSin, low))
+    return;
   throw new PlanError(`trig table of period 2^${b} is malformed`, 'export the model again');
 }
 

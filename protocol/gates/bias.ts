@@ -6,7 +6,20 @@
  * Precondition: n ≤ ring of x, n ≤ ring of s. Error: none. Cost: none.
  */
 import { add, addCols, addRows, concatWords, slice, zeros, type Words } from '../../ring/index.ts';
-import { LOCAL, fixedCols, kinds, longest, refuse, ringFits, scaleIs, shapeIs, share, shareWire, tensorIs } from '../check.ts';
+import {
+  LOCAL,
+  fixedCols,
+  kinds,
+  longest,
+  refuse,
+  ringFits,
+  scaleIs,
+  shapeIs,
+  share,
+  shareWire,
+  tensorIs,
+  opensNothing,
+} from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { byRow, reduce } from '../layout.ts';
 import type { BiasGate, Resolved, TensorSpec } from '../program.ts';
@@ -45,17 +58,21 @@ export const bias: GateDefinition<BiasGate> = {
       if (gate.along === 'position') {
         shapeIs(gate, 'input', x.shape, { rows: 'token', cols });
         if (spec.rows < longest(dims))
-          refuse(gate, `tensor ${gate.tensor} has ${spec.rows} positions for ${longest(dims)} tokens`, 'shorten the text');
+          refuse(
+            gate,
+            `tensor ${gate.tensor} has ${spec.rows} positions for ${longest(dims)} tokens`,
+            'shorten the text',
+          );
       }
     }
     return shareWire(gate);
   },
   ...LOCAL,
-  *party(gate, inputs, context) {
+  party: opensNothing((gate, inputs, context) => {
     const s = context.share(gate.tensor, gate.n);
     const spec = context.tensor(gate.tensor);
     return { kind: 'share', x: plusTensor(gate, reduce(share(inputs[0]), gate.n), s, spec, context.dims) };
-  },
+  }),
   clear(gate, [x], context) {
     const s = context.weight(gate.tensor, gate.n);
     return { x: plusTensor(gate, reduce(x!.x, gate.n), s, context.tensor(gate.tensor), context.dims) };

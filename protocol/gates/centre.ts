@@ -12,7 +12,7 @@
 import {
   addCols, concatWords, neg, resize, roundingWord, scale, slice, sumCols, truncateReduce, type Words,
 } from '../../ring/index.ts'; // prettier-ignore
-import { LOCAL, fixedCols, kinds, need, scaleIs, shapeIs, share, shareWire } from '../check.ts';
+import { LOCAL, fixedCols, kinds, need, scaleIs, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { reduce } from '../layout.ts';
 import type { CentreGate, Resolved } from '../program.ts';
@@ -44,9 +44,7 @@ function texts(gate: Resolved<CentreGate>, z: Words, dims: Dims): Text[] {
   return blocks(gate.shape, dims).map(({ offset, rows: L, cols }) => {
     const block = slice(z, offset, offset + L * cols);
     const mapped =
-      gate.side === 'keys'
-        ? addCols(scale(block, L), neg(sumCols(block, cols)))
-        : scale(block, centreConstants(L).m);
+      gate.side === 'keys' ? addCols(scale(block, L), neg(sumCols(block, cols))) : scale(block, centreConstants(L).m);
     return { z: mapped, offset, drop: gate.by + extra(gate.side, L) };
   });
 }
@@ -63,7 +61,12 @@ export const centre: GateDefinition<CentreGate> = {
     shapeIs(gate, 'output', gate.shape, z.shape);
     scaleIs(gate, z.f - gate.by);
     const drop = most(gate, dims);
-    need(gate, gate.by >= 0 && drop < z.n, `truncation by ${drop} in ring ${z.n}`, 'compute its input in a larger ring');
+    need(
+      gate,
+      gate.by >= 0 && drop < z.n,
+      `truncation by ${drop} in ring ${z.n}`,
+      'compute its input in a larger ring',
+    );
     need(
       gate,
       gate.n <= z.n - drop,
@@ -74,14 +77,14 @@ export const centre: GateDefinition<CentreGate> = {
   },
   ...LOCAL,
   error: () => 1,
-  *party(gate, inputs, context) {
+  party: opensNothing((gate, inputs, context) => {
     const parts = texts(gate, share(inputs[0]), context.dims);
     const largest = most(gate, context.dims);
     if (context.party === 1 && largest > 0)
       context.rounding?.(gate, concatWords(parts.map(({ z, drop }) => resize(roundingWord(z, drop), largest))));
     const cut = parts.map(({ z, drop }) => reduce(drop === 0 ? z : truncateReduce(context.party, z, drop), gate.n));
     return { kind: 'share', x: concatWords(cut) };
-  },
+  }),
   clear(gate, [z], context) {
     const largest = most(gate, context.dims);
     const u = largest > 0 ? context.rounding(gate, largest, z!.x.length) : undefined;

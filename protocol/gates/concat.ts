@@ -3,7 +3,7 @@
  * Source: the groups of hidden units, masked-suite design, section 2. Error: none. Cost: none.
  */
 import type { Words } from '../../ring/index.ts';
-import { LOCAL, fixedCols, kinds, need, ringFits, scaleIs, shapeIs, share, shareWire } from '../check.ts';
+import { LOCAL, fixedCols, kinds, need, ringFits, scaleIs, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { joinColumns, reduce } from '../layout.ts';
 import type { ConcatGate, Resolved } from '../program.ts';
@@ -31,9 +31,7 @@ export const concat: GateDefinition<ConcatGate> = {
     return shareWire(gate);
   },
   ...LOCAL,
-  *party(gate, inputs, context) {
-    return { kind: 'share', x: join(gate, inputs.map(share), context.dims) };
-  },
+  party: opensNothing((gate, inputs, context) => ({ kind: 'share', x: join(gate, inputs.map(share), context.dims) })),
   clear: (gate, inputs, context) => ({
     x: join(
       gate,

@@ -30,7 +30,8 @@ interface Sizes {
 }
 
 /** The table's rows: one for every V2 tokens and one for the token type. */
-export const tableRows = (gate: Pick<EmbeddingGate, 'vocab' | 'split'>): number => Math.ceil(gate.vocab / gate.split) + 1;
+export const tableRows = (gate: Pick<EmbeddingGate, 'vocab' | 'split'>): number =>
+  Math.ceil(gate.vocab / gate.split) + 1;
 
 const sizes = (gate: Embedding, dims: Dims): Sizes => ({
   tokens: rowCount('token', dims),
@@ -52,10 +53,16 @@ function sumSplit(x: Words, { tokens, split, hidden }: Sizes): Words {
   return sum;
 }
 
+const below = (v: number, limit: number): boolean => Number.isInteger(v) && v >= 0 && v < limit;
+
 /** Refuses ids outside the vocabulary and types other than 0 and 1. */
-function checkTokens(gate: Pick<EmbeddingGate, 'name' | 'vocab'>, ids: readonly number[], types: readonly number[]): void {
-  const valid = (limit: number) => (v: number) => Number.isInteger(v) && v >= 0 && v < limit;
-  if (ids.length === types.length && ids.every(valid(gate.vocab)) && types.every(valid(2))) return;
+function checkTokens(
+  gate: Pick<EmbeddingGate, 'name' | 'vocab'>,
+  ids: readonly number[],
+  types: readonly number[],
+): void {
+  const valid = ids.every((id) => below(id, gate.vocab)) && types.every((type) => below(type, 2));
+  if (valid && ids.length === types.length) return;
   throw new RefusedError(
     `gate ${gate.name} (embedding): a token id is outside 0..${gate.vocab - 1}, or its type is not 0 or 1`,
     'tokenise with the tokenizer of the exported model',

@@ -96,11 +96,12 @@ export const ext: GateDefinition<ExtGate> = {
   },
 };
 
+const magnitude = (word: bigint): bigint => (word < 0n ? -word : word);
+
 /** Refuses a value outside [−2^(n−2), 2^(n−2)): there the shared run gives a random result without noticing. */
 function inRange(name: string, x: Words): void {
   const outside = topBit(addScalar(x, quarter(x.n))).data.some((bit) => bit !== 0);
   if (!outside) return;
-  const magnitude = (word: bigint): bigint => (word < 0n ? -word : word);
   const worst = toBigInts(x)
     .map((word) => BigInt.asIntN(x.n, word))
     .reduce((a, b) => (magnitude(b) > magnitude(a) ? b : a));

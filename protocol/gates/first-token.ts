@@ -2,7 +2,7 @@
  * Row 0 of every text, (token, H) → (text, H): the [CLS] row the pooler reads.
  * Source: Devlin et al. 2019, section 3. Error: none. Cost: none.
  */
-import { LOCAL, fixedCols, kinds, ringFits, scaleIs, shapeIs, share, shareWire } from '../check.ts';
+import { LOCAL, fixedCols, kinds, ringFits, scaleIs, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { firstRows, reduce } from '../layout.ts';
 import type { FirstTokenGate } from '../program.ts';
@@ -19,8 +19,11 @@ export const firstToken: GateDefinition<FirstTokenGate> = {
     return shareWire(gate);
   },
   ...LOCAL,
-  *party(gate, inputs, { dims }) {
-    return { kind: 'share', x: firstRows(reduce(share(inputs[0]), gate.n), fixedCols(gate, gate.shape), 'token', dims) };
-  },
+  party: opensNothing((gate, inputs, { dims }) => {
+    return {
+      kind: 'share',
+      x: firstRows(reduce(share(inputs[0]), gate.n), fixedCols(gate, gate.shape), 'token', dims),
+    };
+  }),
   clear: (gate, [x], { dims }) => ({ x: firstRows(reduce(x!.x, gate.n), fixedCols(gate, gate.shape), 'token', dims) }),
 };

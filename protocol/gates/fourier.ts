@@ -48,6 +48,8 @@ export function fourierError({ a, bk, g1, g2 }: FourierTable): number {
   return coefficients * (1 + secret) + 2 * amplitude * secret;
 }
 
+const magnitude = (v: string): bigint => BigInt(v.replace('-', ''));
+
 /** The columns the gate reads. */
 function select(gate: Resolved<FourierGate>, x: Words): Words {
   if (gate.columns === undefined) return x;
@@ -70,7 +72,6 @@ export const fourier: GateDefinition<FourierGate> = {
       `choose f_out ≤ g1 + g2 and a ring of ${drop + 1} to ${MAX_RING} bits`,
     );
     const limit = 1n << BigInt(62 - TRIG_BITS);
-    const magnitude = (v: string): bigint => BigInt(v.replace('-', ''));
     need(
       gate,
       a.every((v, k) => magnitude(v) + magnitude(bk[k]!) < limit),

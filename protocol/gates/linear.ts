@@ -8,7 +8,18 @@
  * Cost: no round; each party two matrix products, the assistant one.
  */
 import { add, matmul, mulCols, type Words } from '../../ring/index.ts';
-import { cost, dealtOperand, fixedCols, kinds, operand, ringFits, shapeIs, shareWire, tensorIs } from '../check.ts';
+import {
+  cost,
+  dealtOperand,
+  fixedCols,
+  kinds,
+  operand,
+  ringFits,
+  shapeIs,
+  shareWire,
+  tensorIs,
+  opensNothing,
+} from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { reduce } from '../layout.ts';
 import type { LinearGate, Resolved, TensorSpec } from '../program.ts';
@@ -41,14 +52,14 @@ export const linear: GateDefinition<LinearGate> = {
     context.deal(gate, 'AB', apply(gate, A, context.maskedWeight(gate.tensor, gate.n), spec));
     return { kind: 'share' };
   },
-  *party(gate, inputs, context) {
+  party: opensNothing((gate, inputs, context) => {
     const { E, A } = operand(inputs[0]);
     const spec = context.tensor(gate.tensor);
     const { F, V } = context.weight(gate.tensor, gate.n);
     const EV = apply(gate, reduce(E, gate.n), V, spec);
     const AF = apply(gate, reduce(A, gate.n), F, spec);
     return { kind: 'share', x: add(add(EV, AF), context.dealt(gate, 'AB', gate.n, EV.length)) };
-  },
+  }),
   clear: (gate, [x], context) => ({
     x: apply(gate, reduce(x!.x, gate.n), context.weight(gate.tensor, gate.n), context.tensor(gate.tensor)),
   }),

@@ -7,7 +7,19 @@
  * Cost: no round; each party two products of every head, the assistant one.
  */
 import { add, concatWords, matmul as dense, matmulTransposed, slice, type Words } from '../../ring/index.ts';
-import { cost, dealtOperand, fixedCols, kinds, need, operand, ringFits, scaleIs, shapeIs, shareWire } from '../check.ts';
+import {
+  cost,
+  dealtOperand,
+  fixedCols,
+  kinds,
+  need,
+  operand,
+  ringFits,
+  scaleIs,
+  shapeIs,
+  shareWire,
+  opensNothing,
+} from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { reduce, splitHeads } from '../layout.ts';
 import type { MatmulGate, Resolved } from '../program.ts';
@@ -19,10 +31,7 @@ type Pair = readonly [Words, Words];
 function byHead(gate: Resolved<MatmulGate>, x: Words, y: Words, dims: Dims): Pair {
   const hidden = y.length / rowCount('token', dims);
   const left = reduce(x, gate.n);
-  return [
-    gate.form === 'scores' ? splitHeads(left, hidden, dims) : left,
-    splitHeads(reduce(y, gate.n), hidden, dims),
-  ];
+  return [gate.form === 'scores' ? splitHeads(left, hidden, dims) : left, splitHeads(reduce(y, gate.n), hidden, dims)];
 }
 
 /** Σ over the pairs of the products of their heads: (head, keys) or (head, D). */
@@ -55,7 +64,12 @@ export const matmul: GateDefinition<MatmulGate> = {
     ringFits(gate, x.n, 'its first operand');
     ringFits(gate, y.n, 'its second operand');
     const hidden = fixedCols(gate, y.shape);
-    need(gate, hidden % dims.heads === 0, `${hidden} columns do not divide into ${dims.heads} heads`, 'correct the shapes');
+    need(
+      gate,
+      hidden % dims.heads === 0,
+      `${hidden} columns do not divide into ${dims.heads} heads`,
+      'correct the shapes',
+    );
     const token = { rows: 'token', cols: hidden } as const;
     const keys = { rows: 'head', cols: 'keys' } as const;
     const head = { rows: 'head', cols: hidden / dims.heads } as const;
@@ -70,8 +84,8 @@ export const matmul: GateDefinition<MatmulGate> = {
       gate.form === 'scores'
         ? dims.heads * dims.lengths.reduce((sum, L) => sum + L * L, 0)
         : rowCount('head', dims) * fixedCols(gate, gate.shape);
-    const products = size(fixedCols(gate, y!.shape), dims);
-    return cost({ dealtBits: gate.n * words, party: 2 * products, assistant: products });
+    const adds = size(fixedCols(gate, y!.shape), dims);
+    return cost({ dealtBits: gate.n * words, party: 2 * adds, assistant: adds });
   },
   error: () => 0,
   deal(gate, inputs, context) {
@@ -79,7 +93,7 @@ export const matmul: GateDefinition<MatmulGate> = {
     context.deal(gate, 'AC', products(gate, [pair], context.dims));
     return { kind: 'share' };
   },
-  *party(gate, inputs, context) {
+  party: opensNothing((gate, inputs, context) => {
     const { dims, party } = context;
     const [x, y] = [operand(inputs[0]), operand(inputs[1])];
     const [E, D] = byHead(gate, x.E, y.E, dims);
@@ -93,6 +107,6 @@ export const matmul: GateDefinition<MatmulGate> = {
       dims,
     );
     return { kind: 'share', x: add(z, context.dealt(gate, 'AC', gate.n, z.length)) };
-  },
+  }),
   clear: (gate, [x, y], { dims }) => ({ x: products(gate, [byHead(gate, x!.x, y!.x, dims)], dims) }),
 };

@@ -2,7 +2,7 @@
  * (head, D) → (token, heads·D): the heads' outputs side by side.
  * Source: Vaswani et al. 2017, section 3.2.2. Error: none. Cost: none.
  */
-import { LOCAL, fixedCols, kinds, ringFits, scaleIs, shapeIs, share, shareWire } from '../check.ts';
+import { LOCAL, fixedCols, kinds, ringFits, scaleIs, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { mergeHeads as merge, reduce } from '../layout.ts';
 import type { MergeHeadsGate } from '../program.ts';
@@ -19,8 +19,9 @@ export const mergeHeads: GateDefinition<MergeHeadsGate> = {
     return shareWire(gate);
   },
   ...LOCAL,
-  *party(gate, inputs, { dims }) {
-    return { kind: 'share', x: merge(reduce(share(inputs[0]), gate.n), fixedCols(gate, gate.shape), dims) };
-  },
+  party: opensNothing((gate, inputs, { dims }) => ({
+    kind: 'share',
+    x: merge(reduce(share(inputs[0]), gate.n), fixedCols(gate, gate.shape), dims),
+  })),
   clear: (gate, [x], { dims }) => ({ x: merge(reduce(x!.x, gate.n), fixedCols(gate, gate.shape), dims) }),
 };

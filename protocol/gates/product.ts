@@ -6,8 +6,33 @@
  * Dealt beyond the lift: [r A] in ring N and [m A] in ring N − n, a word an element of v.
  * Precondition: |v| < 2^(n−2) (held by EXT), n < N ≤ lift, N ≤ ring of w. Error: none. Cost: no round; two products a word.
  */
-import { add, addRows, mul, mulRows, resize, select, shiftLeft, sub, topBit, zeros, type Words } from '../../ring/index.ts';
-import { cost, dealtExt, dealtOperand, ext, kinds, need, operand, ringFits, scaleIs, shapeIs, shareWire } from '../check.ts';
+import {
+  add,
+  addRows,
+  mul,
+  mulRows,
+  resize,
+  select,
+  shiftLeft,
+  sub,
+  topBit,
+  zeros,
+  type Words,
+} from '../../ring/index.ts';
+import {
+  cost,
+  dealtExt,
+  dealtOperand,
+  ext,
+  kinds,
+  need,
+  operand,
+  ringFits,
+  scaleIs,
+  shapeIs,
+  shareWire,
+  opensNothing,
+} from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { byRow, reduce, signExtend } from '../layout.ts';
 import type { ProductGate, Resolved } from '../program.ts';
@@ -51,7 +76,7 @@ export const product: GateDefinition<ProductGate> = {
     context.deal(gate, 'mA', select(m, low, zeros(low.n, low.length)));
     return { kind: 'share' };
   },
-  *party(gate, inputs, context) {
+  party: opensNothing((gate, inputs, context) => {
     const v = ext(inputs[0]);
     const w = operand(inputs[1]);
     const [E, A] = [reduce(w.E, gate.n), reduce(w.A, gate.n)];
@@ -59,10 +84,10 @@ export const product: GateDefinition<ProductGate> = {
     const rA = context.dealt(gate, 'rA', gate.n, length);
     const mA = context.dealt(gate, 'mA', gate.n - n, length);
     const chosen = select(topBit(v.c), zeros(mA.n, length), mA);
-    const public_ = times(gate, extPublic(v, gate.n), context.party === 0 ? add(A, E) : A, context.dims);
-    const masked = add(times(gate, extRho(v, gate.n), E, context.dims), rA);
-    return { kind: 'share', x: add(sub(public_, masked), shiftLeft(resize(chosen, gate.n), n)) };
-  },
+    const CW = times(gate, extPublic(v, gate.n), context.party === 0 ? add(A, E) : A, context.dims);
+    const rhoE = add(times(gate, extRho(v, gate.n), E, context.dims), rA);
+    return { kind: 'share', x: add(sub(CW, rhoE), shiftLeft(resize(chosen, gate.n), n)) };
+  }),
   clear: (gate, [v, w], context) => ({
     x: times(gate, signExtend(v!.x, gate.n), reduce(w!.x, gate.n), context.dims),
   }),

@@ -4,7 +4,7 @@
  * Error: none. Cost: none.
  */
 import { scale as times } from '../../ring/index.ts';
-import { LOCAL, kinds, need, ringFits, shapeIs, share, shareWire } from '../check.ts';
+import { LOCAL, kinds, need, ringFits, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { reduce } from '../layout.ts';
 import type { ScaleGate } from '../program.ts';
@@ -13,14 +13,17 @@ export const scale: GateDefinition<ScaleGate> = {
   op: 'scale',
   type(gate, inputs) {
     const [x] = kinds(gate, inputs, ['share']);
-    need(gate, Number.isInteger(gate.by) && Math.abs(gate.by) < 2 ** 31, `factor ${gate.by}`, 'use an integer below 2^31');
+    need(
+      gate,
+      Number.isInteger(gate.by) && Math.abs(gate.by) < 2 ** 31,
+      `factor ${gate.by}`,
+      'use an integer below 2^31',
+    );
     ringFits(gate, x.n, 'its input');
     shapeIs(gate, 'output', gate.shape, x.shape);
     return shareWire(gate);
   },
   ...LOCAL,
-  *party(gate, inputs) {
-    return { kind: 'share', x: times(reduce(share(inputs[0]), gate.n), gate.by) };
-  },
+  party: opensNothing((gate, inputs) => ({ kind: 'share', x: times(reduce(share(inputs[0]), gate.n), gate.by) })),
   clear: (gate, [x]) => ({ x: times(reduce(x!.x, gate.n), gate.by) }),
 };

@@ -7,7 +7,7 @@
  * Precondition: |v| < 2^(n−2) (held by EXT), n + 2 ≤ N ≤ lift. Error: none. Cost: no round; C (C − 2 ρ) is one product a word.
  */
 import { add, addScalar, mul, neg, resize, select, shiftLeft, sub, zeros, topBit } from '../../ring/index.ts';
-import { cost, dealtExt, ext, kinds, need, ringFits, scaleIs, shapeIs, shareWire } from '../check.ts';
+import { cost, dealtExt, ext, kinds, need, ringFits, scaleIs, shapeIs, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { signExtend, sumColumns } from '../layout.ts';
 import type { SquareGate } from '../program.ts';
@@ -47,7 +47,7 @@ export const square: GateDefinition<SquareGate> = {
     context.deal(gate, 'delta', select(m, delta, zeros(delta.n, delta.length)));
     return { kind: 'share' };
   },
-  *party(gate, inputs, context) {
+  party: opensNothing((gate, inputs, context) => {
     const value = ext(inputs[0]);
     const { n, length } = value.c;
     const C = extPublic(value, gate.n);
@@ -58,7 +58,7 @@ export const square: GateDefinition<SquareGate> = {
     const z = add(cross, shiftLeft(resize(delta, gate.n), n + 1));
     const sum = gate.rowSum ? sumColumns(z, gate.inShapes[0]!, context.dims) : z;
     return { kind: 'share', x: add(sum, context.dealt(gate, 'r2', gate.n, sum.length)) };
-  },
+  }),
   clear(gate, [v], context) {
     const x = signExtend(v!.x, gate.n);
     const squares = mul(x, x);

@@ -2,7 +2,7 @@
  * Row sums: (rows, cols) → (rows, 1); the denominators of 2Quad.
  * Source: masked-suite design, section 4. Error: none. Cost: none.
  */
-import { LOCAL, kinds, ringFits, scaleIs, shapeIs, share, shareWire } from '../check.ts';
+import { LOCAL, kinds, ringFits, scaleIs, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { reduce, sumColumns } from '../layout.ts';
 import type { SumGate } from '../program.ts';
@@ -17,8 +17,9 @@ export const sum: GateDefinition<SumGate> = {
     return shareWire(gate);
   },
   ...LOCAL,
-  *party(gate, inputs, context) {
-    return { kind: 'share', x: sumColumns(reduce(share(inputs[0]), gate.n), gate.inShapes[0]!, context.dims) };
-  },
+  party: opensNothing((gate, inputs, context) => ({
+    kind: 'share',
+    x: sumColumns(reduce(share(inputs[0]), gate.n), gate.inShapes[0]!, context.dims),
+  })),
   clear: (gate, [x], context) => ({ x: sumColumns(reduce(x!.x, gate.n), gate.inShapes[0]!, context.dims) }),
 };

@@ -7,7 +7,7 @@
  * Precondition: 0 ≤ f < m. Error: below one unit of the last place, unbiased; multiples of 2^f are exact. Cost: none.
  */
 import { add, resize, roundingWord, shiftRight, truncateReduce, type Words } from '../../ring/index.ts';
-import { LOCAL, kinds, need, shapeIs, share, shareWire } from '../check.ts';
+import { LOCAL, kinds, need, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import type { TruncateGate } from '../program.ts';
 
@@ -35,12 +35,12 @@ export const truncate: GateDefinition<TruncateGate> = {
   },
   ...LOCAL,
   error: (gate) => (gate.by === 0 ? 0 : 1),
-  *party(gate, inputs, context) {
+  party: opensNothing((gate, inputs, context) => {
     const z = share(inputs[0]);
     if (gate.by === 0) return { kind: 'share', x: z };
     if (context.party === 1) context.rounding?.(gate, roundingWord(z, gate.by));
     return { kind: 'share', x: truncateReduce(context.party, z, gate.by) };
-  },
+  }),
   clear(gate, [z], context) {
     if (gate.by === 0) return { x: z!.x };
     return { x: clearTruncate(z!.x, context.rounding(gate, gate.by, z!.x.length), gate.by) };
