@@ -67,8 +67,12 @@ export function adamW(graph: Graph, gradientOf: ReadonlyMap<string, Node>, optio
     const { rows, values: g } = stored(gradient);
     // Rows that no token touched have gradient 0: there the moment only decays.
     const moment = (stateName: string, beta: number, gained: Node): Node => {
-      const decayed = mul(graph.parameter(stateName, shape), beta);
-      return rows === undefined ? add(decayed, gained) : putRows(decayed, rows, add(gather(decayed, rows), gained));
+      const old = graph.parameter(stateName, shape);
+      const decayed = mul(old, beta);
+      // Read from the old moment, so that the runtime may write the rows into the decayed one in place.
+      return rows === undefined
+        ? add(decayed, gained)
+        : putRows(decayed, rows, add(mul(gather(old, rows), beta), gained));
     };
     const m = moment(firstMoment(name), beta1, mul(g, weight1));
     const v = moment(secondMoment(name), beta2, mul(mul(g, g), weight2));

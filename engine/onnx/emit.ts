@@ -15,9 +15,16 @@ export function emitOnnx(graph: Graph, outputs: Readonly<Record<string, Node>>):
   return new Emission(graph).emit(outputs);
 }
 
+interface OnnxNode {
+  readonly type: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: OnnxAttributes;
+}
+
 class Emission implements Emitter {
   readonly #graph: Graph;
-  readonly #nodes: Message[] = [];
+  readonly #nodes: OnnxNode[] = [];
   readonly #initialisers: Message[] = [];
   readonly #constants = new Map<string, string>();
   readonly #outputs = new Map<Node, readonly string[]>();
@@ -45,17 +52,31 @@ class Emission implements Emitter {
       const names = node.op.emit(this, node, inputs);
       this.#outputs.set(node, typeof names === 'string' ? [names] : names);
     }
-    for (const [name, node] of Object.entries(outputs)) {
-      if (this.#inputs.has(name)) throw new Error(`output ${name} has the name of an input`);
-      this.#nodes.push(nodeProto('Identity', [this.#outputs.get(node)![0]!], [name], {}));
-    }
+    const renamed = this.#nameOutputs(outputs);
+    const rename = (name: string): string => renamed.get(name) ?? name;
     const bytes = modelProto({
-      nodes: this.#nodes,
+      nodes: this.#nodes.map((n) => nodeProto(n.type, n.inputs.map(rename), n.outputs.map(rename), n.attributes)),
       initialisers: this.#initialisers,
       inputs: [...this.#inputs].map(([name, node]) => valueProto(name, node.dtype, node.shape)),
       outputs: Object.entries(outputs).map(([name, node]) => valueProto(name, node.dtype, node.shape)),
     });
     return { bytes, inputs: this.#inputs };
+  }
+
+  /**
+   * The value an output stands for takes the output's name. Only where that cannot be (an input, a constant, a value
+   * asked for twice) does it cost a copy.
+   */
+  #nameOutputs(outputs: Readonly<Record<string, Node>>): Map<string, string> {
+    const made = new Set(this.#nodes.flatMap((n) => n.outputs));
+    const renamed = new Map<string, string>();
+    for (const [name, node] of Object.entries(outputs)) {
+      if (this.#inputs.has(name)) throw new Error(`output ${name} has the name of an input`);
+      const value = this.#outputs.get(node)![0]!;
+      if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
+      else this.#nodes.push({ type: 'Identity', inputs: [value], outputs: [name], attributes: {} });
+    }
+    return renamed;
   }
 
   #name(): string {
@@ -68,7 +89,7 @@ class Emission implements Emitter {
 
   nodes(type: string, inputs: readonly string[], outputs: number, attributes: OnnxAttributes = {}): string[] {
     const names = Array.from({ length: outputs }, () => this.#name());
-    this.#nodes.push(nodeProto(type, inputs, names, attributes));
+    this.#nodes.push({ type, inputs, outputs: names, attributes });
     return names;
   }
 
