@@ -2,10 +2,10 @@
  * Lowering: plan and folded integers → program. Composes the gates exactly as the specification's `program.py` does; gate
  * names are its wire names, so the two can be compared wire by wire. Bias tensors are named `<masked tensor>+`.
  */
-import { PROGRAM_VERSION, type FourierTable, type Gate, type Program, type Ring, type TensorSpec, type TrigTable } from '../protocol/program.ts'; // prettier-ignore
+import { PROGRAM_VERSION, type Gate, type Program, type Ring, type TensorSpec } from '../protocol/program.ts'; // prettier-ignore
 import type { Shape } from '../protocol/shape.ts';
 import { RefusedError } from '../common/errors.ts';
-import { centreBits, checkPlan, cut, type Folded, type IntegerTensor, type Plan, type PlanGate, type PlanLayer, type PlanNorm, type PlanTrig } from './plan.ts'; // prettier-ignore
+import { centreBits, checkPlan, cut, programTable, programTrig, type Folded, type IntegerTensor, type Plan, type PlanGate, type PlanLayer, type PlanNorm } from './plan.ts'; // prettier-ignore
 
 /** Integers of one static tensor, row-major. */
 export interface Matrix {
@@ -82,7 +82,7 @@ class Lowering {
       labels: output.shape.cols as number,
       gates: this.gates,
       tensors: this.specs,
-      trig: Object.fromEntries(Object.entries(p.trig_tables).map(([b, t]) => [b, trig(t)])),
+      trig: Object.fromEntries(Object.entries(p.trig_tables).map(([b, t]) => [b, programTrig(t)])),
       output: output.index,
     };
     return { program, tensors: this.tensors };
@@ -141,7 +141,12 @@ class Lowering {
   /** Output still at scale g1 + g2 in ring nOut + t. */
   private fourier(x: Wire, g: PlanGate, nOut: number, name: string, columns?: readonly [number, number]): Wire {
     const shape: Shape = columns === undefined ? x.shape : { rows: x.shape.rows, cols: columns[1] - columns[0] };
-    const fields = { op: 'fourier', name, table: table(g), ...(columns === undefined ? {} : { columns }) } as const;
+    const fields = {
+      op: 'fourier',
+      name,
+      table: programTable(g),
+      ...(columns === undefined ? {} : { columns }),
+    } as const;
     return this.gate(fields, [x], nOut + cut(g), g.g1 + g.g2, shape);
   }
 
@@ -233,7 +238,7 @@ class Lowering {
     const scores: Shape = { rows: 'head', cols: 'keys' };
     const S = this.gate({ op: 'matmul', name: `${k}S`, form: 'scores' }, [Eq, Ek], q.nS, p.fq + p.fk, scores);
     const c = this.get(`layer.${l}.c`, [p.A]);
-    const t = this.bias(this.toScale(S, p.fs, `${k}St`), `${k}t`, { rows: p.A, cols: 1, data: c.data }, 'head');
+    const t = this.bias(this.toScale(S, p.fs, `${k}St`), `${k}t`, asRow(c), 'head');
 
     const P = this.square(this.ext(t, `${k}o_S`, q.NP + 3), `${k}P`, q.NP + 3, false);
     const D = this.gate({ op: 'sum', name: `${k}D` }, [P], P.n, P.f, { rows: 'head', cols: 1 });
@@ -330,11 +335,3 @@ function embeddingTable(word: IntegerTensor, type: IntegerTensor, split: number)
   for (let b = 0; b < split; b++) data.set(type.data, (V1 * split + b) * H);
   return { rows: V1 + 1, cols: split * H, data };
 }
-
-const table = (g: PlanGate): FourierTable => ({
-  b: g.b, a0: g.a0, a: g.a, bk: g.b_k, g1: g.g1, g2: g.g2, fOut: g.f_out, digest: g.digest,
-}); // prettier-ignore
-
-const trig = (t: PlanTrig): TrigTable => ({
-  l: t.l, hiCos: t.hi_cos, hiSin: t.hi_sin, loCos: t.lo_cos, loSin: t.lo_sin,
-}); // prettier-ignore

@@ -5,6 +5,8 @@
  * never reach a party.
  */
 import { RefusedError } from '../common/errors.ts';
+import { centreConstants } from '../protocol/gates/centre.ts';
+import type { FourierTable, TrigTable } from '../protocol/program.ts';
 
 export type Normaliser = '2quad' | '2quad_centred';
 
@@ -135,6 +137,15 @@ export interface IntegerTensor {
  */
 export type Folded = ReadonlyMap<string, IntegerTensor>;
 
+/** The same integers under the names of the program format. */
+export const programTable = (g: PlanGate): FourierTable => ({
+  b: g.b, a0: g.a0, a: g.a, bk: g.b_k, g1: g.g1, g2: g.g2, fOut: g.f_out, digest: g.digest,
+}); // prettier-ignore
+
+export const programTrig = (t: PlanTrig): TrigTable => ({
+  l: t.l, hiCos: t.hi_cos, hiSin: t.hi_sin, loCos: t.lo_cos, loSin: t.lo_sin,
+}); // prettier-ignore
+
 /** Bits dropped between the Fourier sum and its output. */
 export const cut = (gate: PlanGate): number => gate.g1 + gate.g2 - gate.f_out;
 
@@ -142,17 +153,16 @@ export const cut = (gate: PlanGate): number => gate.g1 + gate.g2 - gate.f_out;
 const WIDEST = 128;
 const WORD = 64;
 
-/** A public factor stands for 2^k / L; below a power of two it carries this many fraction bits (`centre.py`). */
-const CENTRE_E = 9;
-
-/** Bits that row-centring costs in the ring of the keys (k = ⌈log2 L⌉) and of the queries, worst legal length. */
+/** Bits that row-centring costs in the ring of the keys and of the queries, worst legal length. */
 export function centreBits(plan: Pick<Plan, 'normaliser' | 'shortest' | 'longest'>): { keys: number; queries: number } {
-  if (plan.normaliser !== '2quad_centred') return { keys: 0, queries: 0 };
-  const log = (length: number): number => Math.ceil(Math.log2(length));
-  let queries = 0;
-  for (let length = plan.shortest; length <= plan.longest; length++)
-    if (2 ** log(length) !== length) queries = CENTRE_E;
-  return { keys: log(plan.longest), queries };
+  let [keys, queries] = [0, 0];
+  if (plan.normaliser !== '2quad_centred') return { keys, queries };
+  for (let length = plan.shortest; length <= plan.longest; length++) {
+    const { k, e } = centreConstants(length);
+    keys = Math.max(keys, k);
+    queries = Math.max(queries, e);
+  }
+  return { keys, queries };
 }
 
 /** One LayerNorm of the program: key, ring and scale of its input, ring of its output. */

@@ -1,15 +1,13 @@
 /** Reading a bundle: every file is checked for size and hash before anything of it is used. */
-import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InputError, RefusedError } from '../../common/errors.ts';
 import { parseProgram, programDigest } from '../../protocol/codec.ts';
 import type { Program } from '../../protocol/program.ts';
-import { add, unpack, type Words } from '../../ring/index.ts';
-import { Secret } from '../../ring/secret.ts';
+import { add, Secret, unpack, type Words } from '../../ring/index.ts';
 import { BUNDLE_FORMAT, BUNDLE_VERSION, ROLES, ROLE_NAMES, type ClientProgram, type Manifest, type Role } from './format.ts'; // prettier-ignore
-import { SEED_BYTES, sections, staticWords } from './static.ts';
+import { SEED_BYTES, sections, sha256, staticWords } from './static.ts';
 
 interface Bundle {
   readonly dir: string;
@@ -129,7 +127,7 @@ async function readManifest(dir: string, role: Role): Promise<Manifest> {
 
 async function readChecked(dir: string, name: string, manifest: Manifest): Promise<Uint8Array> {
   const path = join(dir, name);
-  const { bytes, sha256 } = manifest.files[name]!;
+  const { bytes, sha256: expected } = manifest.files[name]!;
   const size = await stat(path).then(
     (s) => s.size,
     () => undefined,
@@ -137,7 +135,7 @@ async function readChecked(dir: string, name: string, manifest: Manifest): Promi
   if (size === undefined) throw new RefusedError(`${path}: missing`, AGAIN);
   if (size !== bytes) throw new RefusedError(`${path}: ${size} bytes, the manifest says ${bytes}`, AGAIN);
   const content = await readFile(path);
-  if (createHash('sha256').update(content).digest('hex') !== sha256)
+  if (sha256(content) !== expected)
     throw new RefusedError(`${path}: changed since the export (SHA-256 differs)`, AGAIN);
   return content;
 }
@@ -152,7 +150,7 @@ const READERS: { [R in Role]: (source: Source) => Bundles[R] } = {
   assistant: (source) => {
     const program = readProgram(source);
     const seeds = [seed(source, 'seed0.bin'), seed(source, 'seed1.bin')] as const;
-    const [b0, b1] = seeds.map((s) => staticWords(program, source.manifest.modelId, s.bytes));
+    const [b0, b1] = seeds.map((s) => staticWords(program, source.manifest.modelId, s));
     return {
       ...base(source),
       role: 'assistant',
@@ -175,7 +173,7 @@ const base = ({ dir, manifest }: Source): Bundle => ({ dir, manifest });
 function party(source: Source, index: 0 | 1): PartyBundle {
   const program = readProgram(source);
   const secret = seed(source, 'seed.bin');
-  const words = staticWords(program, source.manifest.modelId, secret.bytes);
+  const words = staticWords(program, source.manifest.modelId, secret);
   const masked = tensors(source, program, 'masked.bin', 'masked');
   const corrections = index === 1 ? tensors(source, program, 'corrections.bin', 'share') : undefined;
   return {
@@ -195,7 +193,7 @@ function party(source: Source, index: 0 | 1): PartyBundle {
 
 function readProgram(source: Source): Program {
   const program = parseProgram(parse(source, 'program.json'));
-  if (programDigest(program) !== source.manifest.programDigest)
+  if (programDigest(program, sha256) !== source.manifest.programDigest)
     throw new RefusedError(`${join(source.dir, 'program.json')}: not the program of this export`, AGAIN);
   return program;
 }

@@ -1,12 +1,15 @@
 /** Static masks and shares: B_i and party 0's static shares are leaves of M_i under the model's id (protocols.md, section 6). */
+import { createHash } from 'node:crypto';
 import type { Program, TensorSpec } from '../../protocol/program.ts';
 import { expand, extract, staticLeaf } from '../../ring/prg-node.ts';
-import { packedBytes, type Words } from '../../ring/index.ts';
+import { packedBytes, type Secret, type Words } from '../../ring/index.ts';
 
 export const SEED_BYTES = 32;
 
+export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
 /** Expander of one party's static words: `(tensor name) → words in the tensor's ring`. */
-export function staticWords(program: Program, modelId: string, seed: Uint8Array): (name: string) => Words {
+export function staticWords(program: Program, modelId: string, seed: Secret | Uint8Array): (name: string) => Words {
   const key = extract(Buffer.from(modelId, 'hex'), seed);
   return (name) => {
     const { n, rows, cols } = spec(program, name);

@@ -8,7 +8,7 @@ import { programDigest } from '../../protocol/codec.ts';
 import type { EmbeddingGate, Program, Resolved } from '../../protocol/program.ts';
 import { fromNumbers, pack, sub, type Words } from '../../ring/index.ts';
 import { BUNDLE_FORMAT, BUNDLE_VERSION, type ClientProgram, type FileEntry, type Manifest, type Role } from './format.ts'; // prettier-ignore
-import { SEED_BYTES, sections, spec, staticWords } from './static.ts';
+import { SEED_BYTES, sections, sha256, spec, staticWords } from './static.ts';
 
 /** One export. */
 export interface ExportContent {
@@ -45,7 +45,7 @@ export async function writeBundles(
   const masked = concatenate(program, 'masked', (name) => sub(sub(value(name), s0(name)), s1(name)));
   const corrections = concatenate(program, 'share', (name) => sub(value(name), s0(name)));
 
-  const digest = programDigest(program);
+  const digest = programDigest(program, sha256);
   const exportDigest = createHash('sha256')
     .update(`smpc/export/1\n${modelId}\n${digest}\n`)
     .update(masked)
@@ -58,7 +58,7 @@ export async function writeBundles(
     const files: Record<string, FileEntry> = {};
     for (const name of (await readdir(folder)).sort()) {
       const bytes = await readFile(join(folder, name));
-      files[name] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+      files[name] = { bytes: bytes.length, sha256: sha256(bytes) };
       await chmod(join(folder, name), SECRET.has(name) || role === 'provider' ? 0o600 : 0o644);
     }
     const manifest: Manifest = {

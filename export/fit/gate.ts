@@ -1,7 +1,8 @@
 /** From a real Fourier series to the integers that a program ships. */
 import { createHash } from 'node:crypto';
 import { RefusedError } from '../../common/errors.ts';
-import type { PlanGate, PlanTrig } from '../plan.ts';
+import { fourierDigest } from '../../protocol/digest.ts';
+import { programTable, programTrig, type PlanGate, type PlanTrig } from '../plan.ts';
 
 /** Fraction bits of the trig tables. */
 const TRIG = 28;
@@ -35,15 +36,11 @@ export function trigTable(b: number): PlanTrig {
   return table;
 }
 
-/** SHA-256 of all integers of a gate, its trig table included, as the specification writes them (JSON, ", " between). */
-export function gateDigest(g: Omit<PlanGate, 'digest'>, trig: PlanTrig): string {
-  const list = (v: readonly number[]): string => `[${v.join(', ')}]`;
-  const strings = (v: readonly string[]): string => `[${v.map((s) => `"${s}"`).join(', ')}]`;
-  const pair = (a: readonly number[], b: readonly number[]): string => `[${list(a)}, ${list(b)}]`;
-  const table = `[${trig.l}, ${pair(trig.hi_cos, trig.hi_sin)}, ${pair(trig.lo_cos, trig.lo_sin)}]`;
-  const text = `[${g.b}, "${g.a0}", ${strings(g.a)}, ${strings(g.b_k)}, ${g.g1}, ${g.g2}, ${g.f_out}, ${TRIG}, ${table}]`;
-  return createHash('sha256').update(text).digest('hex');
-}
+/** The specification's digest of all integers of a gate, its trig table included. */
+export const gateDigest = (g: Omit<PlanGate, 'digest'>, trig: PlanTrig): string =>
+  fourierDigest(programTable({ ...g, digest: '' }), programTrig(trig), (bytes) =>
+    createHash('sha256').update(bytes).digest('hex'),
+  );
 
 export interface GateScales {
   readonly b: number;

@@ -1,0 +1,243 @@
+/**
+ * Runs a whole program of the specification with both parties, assistant and client in one process, every random word taken
+ * by name from the case. A word that the case does not list, or lists with another width or shape, fails; so does one left.
+ */
+import { readFileSync } from 'node:fs';
+import type { Matrix } from '../../export/lower.ts';
+import type { Folded, IntegerTensor, Plan } from '../../export/plan.ts';
+import { KINDS, type DealerContext, type DealerValue, type Kind, type PartyContext, type PartyValue } from '../../protocol/gate.ts'; // prettier-ignore
+import { clientEmbedding, tableRows } from '../../protocol/gates/embedding.ts';
+import type { EmbeddingGate, Program, Resolved } from '../../protocol/program.ts';
+import { resolve, tensorsOf, trigOf } from '../../protocol/resolve.ts';
+import { definitionOf } from '../../protocol/suite/masked.ts';
+import { add, concatWords, fromBigInts, fromNumbers, resize, sub, zeros, type Words } from '../../ring/index.ts';
+import { execute, type Execution, type Opened } from '../../runtime/execute.ts';
+import type { Encoded } from './spec-vectors.ts';
+
+export interface SpecProgramCase {
+  readonly ids: readonly number[];
+  readonly types: readonly number[];
+  readonly mask: readonly number[];
+  readonly rounds: number;
+  readonly bits: { readonly opened_per_party: number; readonly dealt: number; readonly client: number };
+  readonly random: Readonly<Record<string, Encoded & { readonly bits: number }>>;
+  readonly client_messages: readonly (Encoded & {
+    readonly name: string;
+    readonly to: string;
+    readonly bits: number;
+  })[];
+  readonly dealt: readonly { readonly name: string; readonly bits: number; readonly party1: Encoded }[];
+  readonly opened: readonly {
+    readonly round: number;
+    readonly name: string;
+    readonly bits: number;
+    readonly sent: readonly [Encoded, Encoded];
+    readonly value: Encoded;
+  }[];
+  readonly tape: readonly (Encoded & { readonly kind: 'u' | 'r'; readonly name: string })[];
+  readonly wires: readonly {
+    readonly name: string;
+    readonly bits: number;
+    readonly scale: number;
+    readonly shares: readonly [Encoded, Encoded];
+    readonly value: Encoded;
+  }[];
+  readonly logits_fixed: Encoded & { readonly scale: number; readonly bits: number };
+  readonly logits_float64: readonly number[];
+}
+
+/** One of `negative_plans.json`. */
+export interface NegativePlan {
+  readonly layer: number | null;
+  readonly field: string;
+  readonly value: unknown;
+  readonly message: string;
+}
+
+/** Integer or float tensors of a safetensors file, by the format's own description (read without the code under test). */
+export function specTensors(bytes: Uint8Array): Map<string, IntegerTensor> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const header = Number(view.getBigUint64(0, true));
+  const entries = JSON.parse(Buffer.from(bytes.subarray(8, 8 + header)).toString()) as Record<
+    string,
+    { dtype: string; shape: number[]; data_offsets: [number, number] }
+  >;
+  const out = new Map<string, IntegerTensor>();
+  for (const [
+    name,
+    {
+      dtype,
+      shape,
+      data_offsets: [from, to],
+    },
+  ] of Object.entries(entries)) {
+    if (name === '__metadata__') continue;
+    const data = new Float64Array((to - from) / 8);
+    for (let i = 0; i < data.length; i++) {
+      const at = 8 + header + from + 8 * i;
+      if (dtype === 'I64') data[i] = Number(view.getBigInt64(at, true));
+      else if (dtype === 'F64') data[i] = view.getFloat64(at, true);
+      else throw new Error(`${name} is ${dtype}`);
+    }
+    out.set(name, { shape, data });
+  }
+  return out;
+}
+
+export const specFolded = (file: string): Folded => specTensors(readFileSync(file));
+export const readJson = <T>(file: string): T => JSON.parse(readFileSync(file, 'utf8')) as T;
+
+/** A plan with one field replaced. */
+export function edited(plan: Plan, { layer, field, value }: NegativePlan): Plan {
+  if (layer === null) return { ...plan, [field]: value };
+  return { ...plan, layers: plan.layers.map((q, l) => (l === layer ? { ...q, [field]: value } : q)) };
+}
+
+export interface SpecRun {
+  readonly parties: readonly [Execution, Execution];
+  readonly opened: readonly Opened[];
+  /** Share wires by gate: both parties' words. */
+  readonly wires: ReadonlyMap<string, { readonly gate: Resolved; readonly shares: [Words, Words] }>;
+  readonly dealt: ReadonlyMap<string, Words>;
+  readonly dealtBits: number;
+  readonly client: { readonly E1: Words; readonly E2: Words };
+  readonly rounding: ReadonlyMap<string, Words>;
+  readonly fourierMasks: ReadonlyMap<string, Words>;
+  /** Names of random words nobody asked for. */
+  readonly unused: readonly string[];
+}
+
+export async function runSpecProgram(
+  program: Program,
+  tensors: ReadonlyMap<string, Matrix>,
+  test: SpecProgramCase,
+): Promise<SpecRun> {
+  const dims = { lengths: [test.ids.length], heads: program.heads };
+  const gates = resolve(program, dims);
+  const used = new Set<string>();
+  const random = (name: string, n: number, length: number): Words => {
+    const entry = test.random[name];
+    if (entry === undefined) throw new Error(`${name}: not a word of the specification`);
+    if (entry.bits !== n || entry.v.length !== length)
+      throw new Error(`${name}: asked for ${length} words of ${n} bits, listed ${entry.v.length} of ${entry.bits}`);
+    used.add(name);
+    return fromBigInts(entry.v.map(BigInt), n);
+  };
+  const tensor = tensorsOf(program);
+  const trig = trigOf(program);
+  const B = (name: string, i: number, n: number): Words => {
+    const { rows, cols } = tensor(name);
+    return random(`static/${name}.B.${i}`, n, rows * cols);
+  };
+  const plain = (name: string, n: number): Words => fromNumbers(tensors.get(name)!.data, n);
+
+  const fourierMasks = new Map<string, Words>();
+  const dealt = new Map<string, Words>();
+  let dealtBits = 0;
+  const dealer: DealerContext = {
+    dims,
+    mask: (gate, kind, party, n, length) => random(`${gate.name}.${kind}.${party}`, n, length),
+    deal(gate, kind, value) {
+      const name = `${gate.name}.${kind}`;
+      if (dealt.has(name)) throw new Error(`${name} is dealt twice`);
+      dealt.set(name, sub(value, random(`${name}.pad`, value.n, value.length)));
+      dealtBits += value.n * value.length;
+    },
+    maskedWeight: (name, n) => add(B(name, 0, n), B(name, 1, n)),
+    tensor,
+    trig,
+  };
+  const dealerValues: DealerValue[] = [];
+  for (const gate of gates) {
+    dealerValues.push(definitionOf(gate).deal(gate, gate.in.map((wire) => dealerValues[wire]!), dealer)); // prettier-ignore
+    if (gate.op === 'fourier') {
+      const { v } = test.random[`${gate.name}.r.0`]!;
+      const r = ([0, 1] as const).map((i) => random(`${gate.name}.r.${i}`, gate.table.b, v.length));
+      fourierMasks.set(gate.name, add(r[0]!, r[1]!));
+    }
+  }
+
+  const embedding = gates.find((gate): gate is Resolved<EmbeddingGate> => gate.op === 'embedding')!;
+  const A = (kind: 'A1' | 'A2', cols: number): Words => {
+    const length = test.ids.length * cols;
+    return add(random(`emb.${kind}.0`, embedding.n, length), random(`emb.${kind}.1`, embedding.n, length));
+  };
+  const client = clientEmbedding(
+    embedding,
+    test.ids,
+    test.types,
+    A('A1', tableRows(embedding)),
+    A('A2', embedding.split),
+  );
+
+  const opened: Opened[] = [];
+  const rounding = new Map<string, Words>();
+  const wires = new Map<string, { gate: Resolved; shares: [Words, Words] }>();
+  const drawn = new Set<string>();
+  const context = (party: 0 | 1): PartyContext => ({
+    party,
+    dims,
+    mask(gate, kind, n, length) {
+      const name = `${gate.name}.${kind}.${party}`;
+      if (drawn.has(name)) throw new Error(`${name} is drawn twice`);
+      drawn.add(name);
+      return random(name, n, length);
+    },
+    dealt(gate, kind: Kind, n, length) {
+      if (!(kind in KINDS)) throw new Error(`unknown kind ${kind}`);
+      const name = `${gate.name}.${kind}`;
+      const words = party === 0 ? random(`${name}.pad`, n, length) : dealt.get(name)!;
+      if (words.n !== n || words.length !== length) throw new Error(`${name}: not what was dealt`);
+      return words;
+    },
+    weight(name, n) {
+      const F = sub(sub(plain(name, n), B(name, 0, n)), B(name, 1, n));
+      return { F, V: party === 0 ? add(F, B(name, 0, n)) : B(name, 1, n) };
+    },
+    share(name, n) {
+      const base = name.slice(0, -1);
+      const listed = test.random[`static/${base}.pad`];
+      if (!name.endsWith('+') || listed === undefined) throw new Error(`no static share ${name}`);
+      // the specification deals only the rows of the positions in use
+      const value = plain(name, n);
+      const pad = random(`static/${base}.pad`, n, listed.v.length);
+      const share0 = concatWords([pad, zeros(n, value.length - pad.length)]);
+      return party === 0 ? share0 : sub(value, share0);
+    },
+    client: (_, name, n, length) => {
+      const words = client[name];
+      if (words.n !== n || words.length !== length) throw new Error(`client message ${name}`);
+      return words;
+    },
+    tensor,
+    trig,
+    rounding: (gate, u) => void rounding.set(gate.name, u),
+  });
+
+  const mail: [Uint8Array?, Uint8Array?][] = [];
+  const waiting = new Map<string, (message: Uint8Array) => void>();
+  const exchange =
+    (party: 0 | 1) =>
+    (round: number, message: Uint8Array): Promise<Uint8Array> => {
+      (mail[round] ??= [])[party] = message;
+      waiting.get(`${1 - party} ${round}`)?.(message);
+      const theirs = mail[round][1 - party];
+      if (theirs !== undefined) return Promise.resolve(theirs);
+      return new Promise((done) => waiting.set(`${party} ${round}`, done));
+    };
+  const run = (party: 0 | 1): Promise<Execution> =>
+    execute(program, context(party), exchange(party), {
+      opened: (o) => {
+        if (party === 0) opened.push(o);
+      },
+      wire: (gate, value: PartyValue) => {
+        if (value.kind !== 'share') return;
+        const entry = wires.get(gate.name) ?? { gate, shares: [value.x, value.x] as [Words, Words] };
+        entry.shares[party] = resize(value.x, value.x.n);
+        wires.set(gate.name, entry);
+      },
+    });
+  const parties = await Promise.all([run(0), run(1)]);
+  const unused = Object.keys(test.random).filter((name) => !used.has(name));
+  return { parties, opened, wires, dealt, dealtBits, client, rounding, fourierMasks, unused };
+}
