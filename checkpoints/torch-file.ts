@@ -3,8 +3,9 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { InputError } from '../common/errors.ts';
 import { DTYPE_BITS, isWeightDtype, WEIGHT_DTYPES, widen } from './dtype.ts';
 import { readRange } from './files.ts';
-import { isTensor, PickleError, type PickleValue, readPickle, type TorchTensor } from './pickle.ts';
+import { readPickle } from './pickle.ts';
 import { checkFinite, type Tensor } from './safetensors.ts';
+import { isTensor, PickleError, type PickleValue, type TorchTensor } from './torch-objects.ts';
 import { readZip, type ZipEntry } from './zip.ts';
 
 const CONVERT =

@@ -42,21 +42,26 @@ export interface ModelConfig {
   readonly labels: readonly string[];
 }
 
+const hasShift = (act: SoftmaxAct): boolean => act === '2quad' || act === '2quad_centred';
+
 /** The shift of layer `l`, one number per head; empty where the normaliser has none. */
 export function softmaxShift(config: ModelConfig, l: number): readonly number[] {
-  if (config.softmax_act !== '2quad' && config.softmax_act !== '2quad_centred') return [];
+  if (!hasShift(config.softmax_act)) return [];
   const c = config.softmax_c;
   return typeof c === 'number' ? Array.from({ length: config.num_attention_heads }, () => c) : c[l]!;
 }
 
-const size = z.int('must be a whole number').min(1, 'must be at least 1');
+/** Bounds far above any BERT keep a hostile file from asking for endless lists of layers and labels. */
+const upTo = (most: number): z.ZodNumber =>
+  z.int('must be a whole number').min(1, 'must be at least 1').max(most, `must be at most ${most}`);
+const size = upTo(2 ** 31 - 1);
 const rate = z.number('must be a number').min(0, 'must be at least 0').lt(1, 'must be below 1');
 
 /** Everything of the file that we read; other fields pass unread. `null` means absent, as in Hugging Face files. */
 const FILE = z.looseObject({
   hidden_size: size,
   num_attention_heads: size,
-  num_hidden_layers: size,
+  num_hidden_layers: upTo(1024),
   intermediate_size: size,
   vocab_size: size,
   max_position_embeddings: size,
@@ -73,7 +78,7 @@ const FILE = z.looseObject({
       'must be one number, or an array of layers of one number per head',
     )
     .nullish(),
-  num_labels: size.nullish(),
+  num_labels: upTo(65536).nullish(),
   id2label: z.record(z.string(), z.string(), 'must map class numbers to names').nullish(),
   label2id: z.record(z.string(), z.number(), 'must map names to class numbers').nullish(),
   problem_type: z
@@ -166,7 +171,7 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
 
 function readShift(file: ConfigFile, where: string): SoftmaxC {
   const c = file.softmax_c ?? DEFAULT_SOFTMAX_C;
-  if (typeof c === 'number') return c;
+  if (typeof c === 'number') return hasShift(file.softmax_act) ? c : DEFAULT_SOFTMAX_C;
   const { num_hidden_layers: layers, num_attention_heads: heads } = file;
   const bad = c.findIndex((row) => row.length !== heads);
   if (c.length !== layers || bad >= 0) {
@@ -174,7 +179,7 @@ function readShift(file: ConfigFile, where: string): SoftmaxC {
     const problem = `expected ${layers} layers of ${heads} heads, found ${found}`;
     refuse(where, 'softmax_c', c, problem, 'Give one number, or one number per layer and head.');
   }
-  return c;
+  return hasShift(file.softmax_act) ? c : DEFAULT_SOFTMAX_C;
 }
 
 const DEFAULT_NAME = /^LABEL_\d+$/;
@@ -224,15 +229,16 @@ function readLabels(file: ConfigFile, where: string): string[] {
  * @param base fields to keep from the file the model came from; what the model computes overrides them
  */
 export function configJson(config: ModelConfig, base: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
-  const { labels, num_labels: _, ...computed } = config;
+  const { labels, num_labels: _, softmax_c, ...computed } = config;
   // dropped: written by id2label, by the weights, or contradicted by them
-  const { num_labels: _n, dtype: _d, torch_dtype: _t, transformers_version: _v, ...kept } = base;
+  const { num_labels: _n, dtype: _d, torch_dtype: _t, transformers_version: _v, softmax_c: _c, ...kept } = base;
   return {
     pad_token_id: 0,
     initializer_range: 0.02,
-    classifier_dropout: null,
     ...kept,
+    classifier_dropout: null,
     ...computed,
+    ...(hasShift(config.softmax_act) ? { softmax_c } : {}),
     position_embedding_type: 'absolute',
     architectures: ['BertForSequenceClassification'],
     id2label: Object.fromEntries(labels.map((name, i) => [String(i), name])),
