@@ -1,0 +1,88 @@
+/** What a party's gates draw on: masks of the session, static data of the model, the client's message. */
+import type { PartyContext } from '../protocol/gate.ts';
+import type { Program, Resolved } from '../protocol/program.ts';
+import { tensorsOf, trigOf } from '../protocol/resolve.ts';
+import type { Dims } from '../protocol/shape.ts';
+import { resize, type Words } from '../ring/index.ts';
+import type { Corrections } from './deal.ts';
+import type { MaskSource } from './keys.ts';
+
+/** A party's share of one model version, in the rings of its tensors. */
+export interface PartyModel {
+  readonly party: 0 | 1;
+  readonly program: Program;
+  /** F, and V = F + B_0 at party 0, V = B_1 at party 1. */
+  weight(name: string): { readonly F: Words; readonly V: Words };
+  share(name: string): Words;
+}
+
+const low = (x: Words, n: number): Words => (x.n === n ? x : resize(x, n));
+
+/**
+ * `make(name)` reduced to a ring that may change with the length of the text: the ring asked for last is kept, so that texts of
+ * like length reduce once.
+ */
+export function inRing<T>(make: (name: string, n: number) => T): (name: string, n: number) => T {
+  const kept = new Map<string, { n: number; value: T }>();
+  return (name, n) => {
+    const found = kept.get(name);
+    if (found?.n === n) return found.value;
+    const value = make(name, n);
+    kept.set(name, { n, value });
+    return value;
+  };
+}
+
+/** The same model with its tensors reduced on demand. Make one per process, not per session. */
+export interface StaticData {
+  weight(name: string, n: number): { readonly F: Words; readonly V: Words };
+  share(name: string, n: number): Words;
+}
+
+export const staticData = (model: PartyModel): StaticData => ({
+  weight: inRing((name, n) => {
+    const { F, V } = model.weight(name);
+    return { F: low(F, n), V: low(V, n) };
+  }),
+  share: inRing((name, n) => low(model.share(name), n)),
+});
+
+export interface PartyInputs {
+  readonly dims: Dims;
+  readonly data: StaticData;
+  readonly masks: MaskSource;
+  /** Party 1: what the assistant dealt. */
+  readonly corrections?: Corrections;
+  readonly client: { readonly E1: Words; readonly E2: Words };
+  /** Oracles only: party 1's rounding words. */
+  readonly rounding?: (gate: Resolved, u: Words) => void;
+}
+
+export function partyContext(party: 0 | 1, program: Program, inputs: PartyInputs): PartyContext {
+  const indexOf = new Map(program.gates.map((gate, index) => [gate.name, index]));
+  const index = (gate: Resolved): number => indexOf.get(gate.name)!;
+  const used = new Set<string>();
+  const mask: PartyContext['mask'] = (gate, kind, n, length) => {
+    const key = `${gate.name} ${kind}`;
+    if (used.has(key)) throw new Error(`gate ${gate.name}: mask ${kind} drawn twice`);
+    used.add(key);
+    return inputs.masks(index(gate), kind, n, length);
+  };
+  return {
+    party,
+    dims: inputs.dims,
+    mask,
+    dealt: (gate, kind, n, length) =>
+      party === 0 ? mask(gate, kind, n, length) : inputs.corrections!.take(index(gate), kind, n, length),
+    weight: inputs.data.weight,
+    share: inputs.data.share,
+    client(gate, name, n, length) {
+      const words = inputs.client[name];
+      if (words.n !== n || words.length !== length) throw new Error(`gate ${gate.name}: ${name} has another size`);
+      return words;
+    },
+    tensor: tensorsOf(program),
+    trig: trigOf(program),
+    ...(inputs.rounding === undefined ? {} : { rounding: inputs.rounding }),
+  };
+}

@@ -1,0 +1,150 @@
+/** The assistant's half of a program: gates in program order, masks of both parties, corrections for party 1. */
+import type { DealerContext, DealerValue, Kind } from '../protocol/gate.ts';
+import { KINDS } from '../protocol/gate.ts';
+import type { Program } from '../protocol/program.ts';
+import { resolve, tensorsOf, trigOf } from '../protocol/resolve.ts';
+import type { Dims } from '../protocol/shape.ts';
+import { definitionOf } from '../protocol/suite/masked.ts';
+import { PeerError } from '../common/errors.ts';
+import { pack, packedBytes, sub, unpack, type Words } from '../ring/index.ts';
+import { concat, readU32, u32 } from './encoding.ts';
+import type { MaskSource } from './keys.ts';
+
+/** One correction: value − pad, packed. */
+export interface Correction {
+  readonly kind: Kind;
+  readonly words: Words;
+}
+
+/** What the assistant needs besides the program. */
+export interface DealMaterial {
+  /** One-time masks of party 0 and party 1 for this session. */
+  readonly masks: readonly [MaskSource, MaskSource];
+  /** B = B_0 + B_1 in ring n. */
+  maskedWeight(name: string, n: number): Words;
+}
+
+export interface Dealt {
+  /** Bits sent to party 1. */
+  readonly dealtBits: number;
+}
+
+/**
+ * Deals for every gate; `emit` gets the corrections of each gate that has some, in program order, and is awaited before the
+ * next gate, so that a slow reader slows the dealing.
+ */
+export async function deal(
+  program: Program,
+  dims: Dims,
+  material: DealMaterial,
+  emit: (gate: number, corrections: readonly Correction[]) => Promise<void>,
+): Promise<Dealt> {
+  const gates = resolve(program, dims);
+  const indexOf = new Map(gates.map((gate, index) => [gate.name, index]));
+  let corrections: Correction[] = [];
+  let dealtBits = 0;
+  const context: DealerContext = {
+    dims,
+    mask: (gate, kind, party, n, length) => material.masks[party](indexOf.get(gate.name)!, kind, n, length),
+    deal(gate, kind, value) {
+      const pad = material.masks[0](indexOf.get(gate.name)!, kind, value.n, value.length);
+      corrections.push({ kind, words: sub(value, pad) });
+      dealtBits += value.n * value.length;
+    },
+    maskedWeight: material.maskedWeight,
+    tensor: tensorsOf(program),
+    trig: trigOf(program),
+  };
+  const values: (DealerValue | undefined)[] = gates.map(() => undefined);
+  const last = gates.map((_, index) => index);
+  gates.forEach((gate, index) => {
+    for (const wire of gate.in) last[wire] = index;
+  });
+  for (const [index, gate] of gates.entries()) {
+    const inputs = gate.in.map((wire) => values[wire]!);
+    values[index] = definitionOf(gate).deal(gate, inputs, context);
+    for (const wire of gate.in) if (last[wire] === index) values[wire] = undefined;
+    if (corrections.length > 0) {
+      const batch = corrections;
+      corrections = [];
+      await emit(index, batch);
+    }
+  }
+  return { dealtBits };
+}
+
+const ENTRY_BYTES = 6;
+const KIND_NAMES = new Map(Object.entries(KINDS).map(([name, code]) => [code as number, name as Kind]));
+
+/** Bytes a correction message of a gate can have: `bits` are those its cost declares, each of `kinds` rounded up to a byte. */
+export const correctionLimit = (bits: number): number => 4 + Math.ceil(bits / 8) + 16 * (ENTRY_BYTES + 1);
+
+/** u32 gate, then for every correction u8 kind, u8 n, u32 words, packed words. */
+export const encodeCorrections = (gate: number, corrections: readonly Correction[]): Uint8Array =>
+  concat(
+    u32(gate),
+    ...corrections.flatMap(({ kind, words }) => [
+      Uint8Array.of(KINDS[kind], words.n),
+      u32(words.length),
+      pack(words),
+    ]),
+  );
+
+interface PackedCorrection {
+  readonly n: number;
+  readonly length: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Party 1's stock of corrections: kept packed until their gate takes them, each once. */
+export class Corrections {
+  readonly #byGate = new Map<number, Map<Kind, PackedCorrection>>();
+  /** Packed bytes held. */
+  bytes = 0;
+
+  /** Adds one message of the assistant; returns the gate it is for. */
+  put(message: Uint8Array): number {
+    const malformed = (): PeerError =>
+      new PeerError('the assistant sent malformed corrections', 'give all roles the bundles of one export');
+    if (message.length < 4) throw malformed();
+    const gate = readU32(message);
+    if (this.#byGate.has(gate)) throw malformed();
+    const entries = new Map<Kind, PackedCorrection>();
+    let at = 4;
+    while (at < message.length) {
+      if (at + ENTRY_BYTES > message.length) throw malformed();
+      const kind = KIND_NAMES.get(message[at]!);
+      const n = message[at + 1]!;
+      const length = readU32(message, at + 2);
+      at += ENTRY_BYTES;
+      if (kind === undefined || entries.has(kind) || n < 1 || n > 128) throw malformed();
+      const size = packedBytes(n, length);
+      if (at + size > message.length) throw malformed();
+      entries.set(kind, { n, length, bytes: message.subarray(at, at + size) });
+      at += size;
+    }
+    this.#byGate.set(gate, entries);
+    this.bytes += message.length;
+    return gate;
+  }
+
+  /** Takes the words of one gate and kind: they are used once. */
+  take(gate: number, kind: Kind, n: number, length: number): Words {
+    const entries = this.#byGate.get(gate);
+    const entry = entries?.get(kind);
+    if (entries === undefined || entry === undefined || entry.n !== n || entry.length !== length) {
+      throw new PeerError(
+        `the assistant dealt no ${kind} of ${length} words of ${n} bits for gate ${gate}`,
+        'give all roles the bundles of one export',
+      );
+    }
+    entries.delete(kind);
+    this.bytes -= entry.bytes.length;
+    try {
+      return unpack(entry.bytes, n, length);
+    } catch {
+      throw new PeerError('the assistant sent words wider than their ring', 'run the same version everywhere');
+    }
+  }
+}
+

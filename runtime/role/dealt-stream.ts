@@ -1,0 +1,63 @@
+/** Party 1's end of the dealing: reads ahead up to a budget and tells when the words of a gate are there. */
+import type { Failure } from '../../common/errors.ts';
+import { PeerError } from '../../common/errors.ts';
+import type { Program } from '../../protocol/program.ts';
+import { programCost } from '../../protocol/cost.ts';
+import type { Dims } from '../../protocol/shape.ts';
+import type { Channel } from '../channel.ts';
+import { correctionLimit, Corrections } from '../deal.ts';
+
+/** Packed corrections a session holds before it stops reading, unless a gate waits for more. */
+export const READ_AHEAD_BYTES = 256 * 2 ** 20;
+
+export class DealtStream {
+  readonly stock = new Corrections();
+  readonly #dealt: ReadonlySet<number>;
+  readonly #arrived = new Set<number>();
+  #failure: Failure | undefined;
+  #waiting: { gate: number; resolve: () => void; reject: (error: Failure) => void } | undefined;
+  #room: (() => void) | undefined;
+
+  constructor(channel: Channel, program: Program, dims: Dims, budget = READ_AHEAD_BYTES) {
+    const expected = programCost(program, dims)
+      .gates.map(({ cost }, gate) => ({ gate, limit: correctionLimit(cost.dealtBits), dealt: cost.dealtBits > 0 }))
+      .filter(({ dealt }) => dealt);
+    this.#dealt = new Set(expected.map(({ gate }) => gate));
+    this.#read(channel, expected, budget).catch((error: Failure) => {
+      this.#failure = error;
+      this.#waiting?.reject(error);
+      this.#waiting = undefined;
+    });
+  }
+
+  /** Resolves when the corrections of `gate` are in the stock. */
+  ready(gate: number): Promise<void> | undefined {
+    if (!this.#dealt.has(gate) || this.#arrived.has(gate)) return undefined;
+    if (this.#failure) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiting = { gate, resolve, reject };
+      this.#room?.();
+    });
+  }
+
+  async #read(channel: Channel, expected: readonly { gate: number; limit: number }[], budget: number): Promise<void> {
+    for (const { gate, limit } of expected) {
+      while (this.stock.bytes > budget && this.#waiting === undefined) {
+        // A gate that takes its words may make room: looked at again when the next one waits, at the latest.
+        await new Promise<void>((resolve) => (this.#room = resolve));
+        this.#room = undefined;
+      }
+      const { payload } = await channel.receive(['deal'], limit);
+      if (this.stock.put(payload) !== gate) {
+        throw new PeerError('the assistant dealt out of order', 'give all roles the bundles of one export');
+      }
+      this.#arrived.add(gate);
+      if (this.#waiting?.gate === gate) {
+        const { resolve } = this.#waiting;
+        this.#waiting = undefined;
+        resolve();
+      }
+    }
+    await channel.receive(['dealt'], 0);
+  }
+}

@@ -1,0 +1,252 @@
+/** One session of a party, from the client's hello to its answer, over any channels. */
+import type { Failure } from '../../common/errors.ts';
+import { PeerError, RefusedError } from '../../common/errors.ts';
+import type { EmbeddingGate, Resolved } from '../../protocol/program.ts';
+import { tableRows } from '../../protocol/gates/embedding.ts';
+import { resolve } from '../../protocol/resolve.ts';
+import { rowCount, type Dims } from '../../protocol/shape.ts';
+import { pack, packedBytes, unpack, type Words } from '../../ring/index.ts';
+import { Secret } from '../../ring/secret.ts';
+import { expect, type Channel } from '../channel.ts';
+import { partyContext, type PartyModel, type StaticData } from '../context.ts';
+import { encodeSession, equalBytes, hex, parseFields, type Certificates, type Nonces, type SessionFields } from '../encoding.ts';
+import { execute, type Opened } from '../execute.ts';
+import type { Entropy } from '../keys.ts';
+import { PartySession, type BurntSids } from '../session.ts';
+import { decodeHello, decodeNonces, encodeHello, encodeLeaves, encodeNonces, encodeOpen, encodeOut, HANDSHAKE_LIMIT, HASH_BYTES, type Counted, type Hello } from '../wire.ts'; // prettier-ignore
+import { DealtStream } from './dealt-stream.ts';
+
+/** What a party serves. */
+export interface ServedModel extends PartyModel {
+  readonly session: Omit<SessionFields, 'lengths'>;
+  /** HKDF(M_i, "smpc/check/1"). */
+  readonly check: Uint8Array;
+}
+
+/** How a party reaches the others in one session. */
+export interface Links {
+  readonly client: Channel;
+  /** SHA-256 of the certificate the client came with. */
+  readonly clientCertificate: Uint8Array;
+  /** Connects to the other party (or awaits it), sends `hello` and returns its hello: both name one session. */
+  peer(hello: Hello): Promise<{ readonly channel: Channel; readonly hello: Hello }>;
+  assistant(): Promise<Channel>;
+}
+
+/** What deterministic runs and tests may look at. */
+export interface Watch {
+  session?(reference: Uint8Array, lengths: readonly number[]): void;
+  opened?(opened: Opened): void;
+  rounding?(gate: Resolved, u: Words): void;
+}
+
+export interface PartyOptions {
+  readonly certificates: Omit<Certificates, 'client'>;
+  readonly entropy: Entropy;
+  readonly burnt: BurntSids;
+  readonly watch?: (reference: Uint8Array) => Watch;
+}
+
+/** What the client asks for, as this party sees it. */
+interface Question {
+  readonly own: SessionFields;
+  readonly hello: Hello;
+  readonly dims: Dims;
+  readonly embedding: Resolved<EmbeddingGate>;
+  readonly gate: number;
+  /** Words of E1 and E2. */
+  readonly sizes: readonly [number, number];
+}
+
+/**
+ * Serves one session to its end.
+ * @throws Failure if it was given up; client, other party and assistant have been told, without a reason
+ */
+export async function serveSession(model: ServedModel, data: StaticData, links: Links, options: PartyOptions): Promise<Counted> {
+  return new Serving(model, data, links, options).run();
+}
+
+class Serving {
+  readonly #model: ServedModel;
+  readonly #data: StaticData;
+  readonly #links: Links;
+  readonly #options: PartyOptions;
+  readonly #session: PartySession;
+  #channels: Channel[];
+
+  constructor(model: ServedModel, data: StaticData, links: Links, options: PartyOptions) {
+    this.#model = model;
+    this.#data = data;
+    this.#links = links;
+    this.#options = options;
+    this.#session = new PartySession(model.party, options.entropy, options.burnt);
+    this.#channels = [links.client];
+  }
+
+  async run(): Promise<Counted> {
+    let abort!: (reason: Failure) => void;
+    const aborted = new Promise<never>((_, reject) => (abort = reject));
+    aborted.catch(() => {});
+    const watch = (channel: Channel): void => {
+      void channel.closed.then((reason) => {
+        if (this.#session.state !== 'DONE') abort(reason);
+      });
+    };
+    watch(this.#links.client);
+    try {
+      return await Promise.race([this.#flow(watch), aborted]);
+    } catch (error) {
+      const reason = this.#session.die(error as Failure);
+      // Every failure looks the same to the others: one empty message.
+      await Promise.all(this.#channels.map((channel) => channel.send('failed', new Uint8Array(0)).catch(() => {})));
+      throw reason;
+    } finally {
+      for (const channel of this.#channels) channel.close();
+    }
+  }
+
+  async #flow(watch: (channel: Channel) => void): Promise<Counted> {
+    const { client } = this.#links;
+    const session = this.#session;
+    const question = await this.#question();
+    const { own, hello } = question;
+
+    const joining = this.#links.peer({ ...hello, client: this.#links.clientCertificate });
+    const reaching = this.#links.assistant();
+    // Whoever comes is closed with the session, even if the other fails.
+    joining.then(({ channel }) => this.#keep(channel), () => {});
+    reaching.then((channel) => this.#keep(channel), () => {});
+    const [joined, assistant] = await Promise.all([joining, reaching]);
+    const peer = joined.channel;
+    watch(peer);
+    if (!equalBytes(joined.hello.client, this.#links.clientCertificate)) {
+      throw new PeerError(`${peer.peer} serves another client under this name`, 'ask again');
+    }
+    this.#sameExport(joined.hello.session, peer.peer);
+    const certificates = { ...this.#options.certificates, client: this.#links.clientCertificate };
+    const nonce = session.hello(own, [hello.session, joined.hello.session], certificates, hello.reference);
+
+    await client.send('hello', encodeHello({ ...hello, session: own }));
+    const clientNonce = await expect(client, 'nonce', HASH_BYTES);
+    await peer.send('nonce', encodeNonces(clientNonce, nonce));
+    const theirs = decodeNonces(await expect(peer, 'nonce', 2 * HASH_BYTES));
+    if (!equalBytes(theirs.client, clientNonce)) throw new PeerError('the client sent the parties different nonces', 'ask again');
+    const nonces = this.#nonces(clientNonce, nonce, theirs.own);
+    const sid = session.identify(nonces);
+    await peer.send('bind', sid);
+    session.bind(await expect(peer, 'bind', HASH_BYTES));
+
+    const open = { hello: { ...hello, session: own, client: this.#links.clientCertificate }, check: this.#model.check };
+    await assistant.send('open', encodeOpen({ ...open, ctx: session.ctx, sid, nonces }));
+    session.dealt(new Secret(Uint8Array.from(await expect(assistant, 'seed', HASH_BYTES))));
+    const dealt = this.#model.party === 1 ? new DealtStream(assistant, this.#model.program, question.dims) : undefined;
+    if (dealt === undefined) assistant.close();
+
+    const { E1, E2 } = await this.#input(question, nonces, peer);
+    const output = await this.#compute(question, peer, dealt, E1, E2);
+
+    await peer.send('check', session.check());
+    session.checked(await expect(peer, 'check', HASH_BYTES));
+    const counted = { rounds: peer.traffic.sentRounds, sentBytes: peer.traffic.sentBytes };
+    session.done();
+    await client.send('out', encodeOut(pack(output), counted));
+    // The client hangs up when it has both shares; then nothing is under way any more.
+    await client.closed;
+    return counted;
+  }
+
+  #keep(channel: Channel): void {
+    this.#channels.push(channel);
+    if (this.#session.state === 'DEAD') channel.close();
+  }
+
+  async #question(): Promise<Question> {
+    const { client } = this.#links;
+    const { program, session: ours } = this.#model;
+    const hello = decodeHello((await client.receive(['hello'], HANDSHAKE_LIMIT)).payload, client.peer);
+    const own = { ...ours, lengths: hello.session.lengths };
+    if (!equalBytes(encodeSession(own), encodeSession(hello.session))) {
+      // What this party serves is public: the client can say which bundle is the wrong one.
+      await client.send('hello', encodeHello({ ...hello, session: own }));
+    }
+    this.#sameExport(hello.session, client.peer);
+    const dims = { lengths: own.lengths, heads: program.heads };
+    const gates = resolve(program, dims);
+    const gate = gates.findIndex(({ op }) => op === 'embedding');
+    if (gate < 0) throw new Error('a program has an embedding');
+    const embedding = gates[gate] as Resolved<EmbeddingGate>;
+    const tokens = rowCount('token', dims);
+    const sizes = [tokens * tableRows(embedding), tokens * embedding.split] as const;
+    return { own, hello, dims, embedding, gate, sizes };
+  }
+
+  #sameExport(theirs: SessionFields, who: string): void {
+    const ours = this.#model.session;
+    if (equalBytes(encodeSession({ ...ours, lengths: theirs.lengths }), encodeSession(theirs))) return;
+    const short = (digest: Uint8Array): string => `${hex(digest).slice(0, 16)}…`;
+    throw new RefusedError(
+      `${who} has another export (theirs ${short(theirs.exportDigest)}, ours ${short(ours.exportDigest)})`,
+      'give all roles the bundles of one export',
+    );
+  }
+
+  #nonces(client: Uint8Array, own: Uint8Array, other: Uint8Array): Nonces {
+    return this.#model.party === 0 ? { client, party0: own, party1: other } : { client, party0: other, party1: own };
+  }
+
+  /** Gives the client the leaves of its own masks and takes its message, the same at both parties. */
+  async #input(question: Question, nonces: Nonces, peer: Channel): Promise<{ E1: Words; E2: Words }> {
+    const { client } = this.#links;
+    const session = this.#session;
+    const { gate, sizes } = question;
+    const n = question.embedding.n;
+    const [A1, A2] = (['A1', 'A2'] as const).map((kind, i) => session.clientLeaf(gate, kind, n, sizes[i]!));
+    await client.send('leaves', encodeLeaves({ nonces, sid: session.sid, A1: A1!, A2: A2! }));
+    const bytes = sizes.map((words) => packedBytes(n, words));
+    const message = await expect(client, 'input', bytes[0]! + bytes[1]! + 8);
+    await peer.send('input', session.input(message));
+    session.inputAgreed(await expect(peer, 'input', HASH_BYTES));
+    const [E1, E2] = parseFields(message, 2, client.peer);
+    try {
+      return { E1: unpack(E1!, n, sizes[0]), E2: unpack(E2!, n, sizes[1]) };
+    } catch {
+      throw new PeerError('the client’s words are not of the embedding’s ring', 'run the same version of secure-infer everywhere');
+    }
+  }
+
+  async #compute(question: Question, peer: Channel, dealt: DealtStream | undefined, E1: Words, E2: Words): Promise<Words> {
+    const { party, program } = this.#model;
+    const session = this.#session;
+    const { reference } = question.hello;
+    const watch = this.#options.watch?.(reference);
+    watch?.session?.(reference, question.dims.lengths);
+    const context = partyContext(party, program, {
+      dims: question.dims,
+      data: this.#data,
+      masks: session.run(),
+      client: { E1, E2 },
+      ...(dealt === undefined ? {} : { corrections: dealt.stock }),
+      ...(watch?.rounding === undefined ? {} : { rounding: watch.rounding }),
+    });
+    const { output } = await execute(
+      program,
+      context,
+      async (round, message) => {
+        session.sending(round, message);
+        // Not awaited: both parties write before they read.
+        const sending = peer.send('round', message);
+        sending.catch(() => {});
+        const answer = await expect(peer, 'round', message.length);
+        await sending;
+        session.received(round, answer);
+        return answer;
+      },
+      {
+        ...(dealt === undefined ? {} : { ready: (gate) => dealt.ready(gate) }),
+        ...(watch?.opened === undefined ? {} : { opened: watch.opened }),
+      },
+    );
+    if (output.kind !== 'share') throw new Error('the output of a checked program is additive shares');
+    return output.x;
+  }
+}

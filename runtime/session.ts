@@ -1,0 +1,282 @@
+/**
+ * The session of one party as a state machine without I/O (docs/PROTOCOLS.md, "Sessions and keys"):
+ * IDLE → HELLO → BOUND → DEALT → INPUT → RUN → CHECK → OUT → DONE, and DEAD on any error.
+ * It holds the session's secrets and is the only place that decides whether a step may be taken.
+ */
+import { createHash } from 'node:crypto';
+import { PeerError, RefusedError, type Failure } from '../common/errors.ts';
+import type { Kind } from '../protocol/gate.ts';
+import { leaf } from '../ring/prg-node.ts';
+import { Secret } from '../ring/secret.ts';
+import { encodeSession, equalBytes, fields, text, type Certificates, type Nonces, type SessionFields } from './encoding.ts';
+import { maskLabel, maskSource, sessionContext, sessionId, sessionKey, type Entropy, type MaskSource } from './keys.ts';
+import { Transcript } from './transcript.ts';
+
+export const STATES = ['IDLE', 'HELLO', 'BOUND', 'DEALT', 'INPUT', 'RUN', 'CHECK', 'OUT', 'DONE', 'DEAD'] as const;
+export type State = (typeof STATES)[number];
+
+const AGAIN = 'ask again: a new session draws new nonces and masks';
+const hashed = (bytes: Uint8Array): Uint8Array => Uint8Array.from(createHash('sha256').update(bytes).digest());
+
+/** Session identifiers this process has seen. One is never used twice, whether its session ended well or not. */
+export class BurntSids {
+  readonly #seen = new Set<string>();
+
+  /** Burns `sid`; refuses one that is burnt already. */
+  burn(sid: Uint8Array): void {
+    const key = Buffer.from(sid).toString('base64');
+    if (this.#seen.has(key)) throw new RefusedError('a session identifier came a second time', AGAIN);
+    this.#seen.add(key);
+  }
+
+  has(sid: Uint8Array): boolean {
+    return this.#seen.has(Buffer.from(sid).toString('base64'));
+  }
+}
+
+/** Kinds whose leaves a client may have: the masks of its own input. */
+const CLIENT_KINDS: ReadonlySet<Kind> = new Set(['A1', 'A2']);
+
+export class PartySession {
+  readonly party: 0 | 1;
+  readonly #entropy: Entropy;
+  readonly #burnt: BurntSids;
+  #state: State = 'IDLE';
+  #reason: Failure | undefined;
+  #reference = new Uint8Array(0);
+  #ctx: Uint8Array | undefined;
+  #nonce: Uint8Array | undefined;
+  #sid: Uint8Array | undefined;
+  #key: Secret | undefined;
+  #input: Uint8Array | undefined;
+  #transcript: Transcript | undefined;
+  #round = -1;
+  #sent: Uint8Array | undefined;
+  #digest: Uint8Array | undefined;
+
+  constructor(party: 0 | 1, entropy: Entropy, burnt: BurntSids) {
+    this.party = party;
+    this.#entropy = entropy;
+    this.#burnt = burnt;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Why the session died. */
+  get reason(): Failure | undefined {
+    return this.#reason;
+  }
+
+  /** 32 public bytes, known from BOUND on. */
+  get sid(): Uint8Array {
+    if (this.#sid === undefined) throw new Error('no sid yet');
+    return this.#sid;
+  }
+
+  get ctx(): Uint8Array {
+    if (this.#ctx === undefined) throw new Error('no ctx yet');
+    return this.#ctx;
+  }
+
+  /**
+   * IDLE → HELLO: client, other party and this party name the same session. Draws this party's nonce, only now.
+   * `reference` is what the client calls the session.
+   */
+  hello(own: SessionFields, others: readonly SessionFields[], certificates: Certificates, reference: Uint8Array): Uint8Array {
+    this.#from('IDLE', 'HELLO');
+    const mine = encodeSession(own);
+    for (const theirs of others) if (!equalBytes(mine, encodeSession(theirs))) this.#refuse('the roles do not mean the same session');
+    this.#ctx = sessionContext(own, certificates);
+    this.#reference = Uint8Array.from(reference);
+    this.#nonce = this.#entropy.draw(this.party === 0 ? 'nonce0' : 'nonce1', reference);
+    return this.#nonce;
+  }
+
+  /** Still HELLO: all nonces are known. Burns and returns the sid, to be compared with the other party's. */
+  identify(nonces: Nonces): Uint8Array {
+    this.#in('HELLO');
+    const own = this.party === 0 ? nonces.party0 : nonces.party1;
+    if (this.#sid !== undefined || !equalBytes(own, this.#nonce!)) this.#refuse('nonces of another session');
+    const sid = sessionId(this.ctx, nonces);
+    try {
+      this.#burnt.burn(sid);
+    } catch (error) {
+      throw this.die(error as Failure);
+    }
+    this.#sid = sid;
+    return sid;
+  }
+
+  /** HELLO → BOUND: the other party computed the same sid. */
+  bind(theirs: Uint8Array): void {
+    this.#from('HELLO', 'BOUND');
+    if (this.#sid === undefined || !equalBytes(this.#sid, theirs)) this.#refuse('the parties have different session identifiers');
+  }
+
+  /** BOUND → DEALT: K_i is derived from the assistant's S_i, which is erased. */
+  dealt(seed: Secret): void {
+    this.#from('BOUND', 'DEALT');
+    this.#key = sessionKey(this.#entropy.salt(this.sid, this.#reference), seed);
+    seed.erase();
+  }
+
+  /** DEALT: the leaf of this party's mask of the client's input; no other leaf ever leaves. */
+  clientLeaf(gate: number, kind: Kind, n: number, length: number): Uint8Array {
+    this.#in('DEALT');
+    if (!CLIENT_KINDS.has(kind)) this.#refuse('only the leaves of a client’s own input masks leave a party');
+    return leaf(this.#key!, maskLabel(gate, kind, n, length));
+  }
+
+  /** DEALT: the client's message. Returns its hash, to be compared with the other party's. */
+  input(message: Uint8Array): Uint8Array {
+    this.#in('DEALT');
+    if (this.#input !== undefined) this.#refuse('a second input');
+    this.#input = hashed(message);
+    return this.#input;
+  }
+
+  /** DEALT → INPUT: the other party got the same message from the client. */
+  inputAgreed(theirs: Uint8Array): void {
+    this.#from('DEALT', 'INPUT');
+    if (this.#input === undefined || !equalBytes(this.#input, theirs)) this.#refuse('the client sent the parties different inputs');
+  }
+
+  /** INPUT → RUN: the masks of this session, for as long as it runs. */
+  run(): MaskSource {
+    this.#from('INPUT', 'RUN');
+    this.#transcript = new Transcript(this.sid);
+    const source = maskSource(this.#key!);
+    return (gate, kind, n, length) => {
+      this.#in('RUN');
+      return source(gate, kind, n, length);
+    };
+  }
+
+  /** RUN k: message k is computed and sent once. The same bytes may be sent again, other bytes never. */
+  sending(round: number, message: Uint8Array): void {
+    this.#in('RUN');
+    if (round === this.#round && this.#sent !== undefined) {
+      if (!equalBytes(this.#sent, message)) this.#refuse(`other bytes for message ${round}, which was sent`);
+      return;
+    }
+    if (round !== this.#round + 1 || this.#sent !== undefined) this.#refuse(`message ${round} is out of turn`);
+    this.#round = round;
+    this.#sent = message;
+  }
+
+  /** RUN k: the other party's message k, once. */
+  received(round: number, message: Uint8Array): void {
+    this.#in('RUN');
+    const sent = this.#sent;
+    if (round !== this.#round || sent === undefined) throw this.#refuse(`message ${round} was not awaited`);
+    this.#transcript!.round(...(this.party === 0 ? ([sent, message] as const) : ([message, sent] as const)));
+    this.#sent = undefined;
+  }
+
+  /** RUN → CHECK: nothing is computed any more, keys are erased. Returns the transcript hash for the other party. */
+  check(): Uint8Array {
+    this.#from('RUN', 'CHECK');
+    if (this.#sent !== undefined) this.#refuse('a message is unanswered');
+    this.#key?.erase();
+    this.#digest = this.#transcript!.digest();
+    return this.#digest;
+  }
+
+  /** CHECK → OUT: both parties saw the same transcript, so the output share may leave. */
+  checked(theirs: Uint8Array): void {
+    this.#from('CHECK', 'OUT');
+    if (!equalBytes(this.#digest!, theirs)) this.#refuse('the parties’ transcripts differ');
+  }
+
+  /** OUT → DONE: the output share has left. */
+  done(): void {
+    this.#from('OUT', 'DONE');
+  }
+
+  /** DEAD: keys erased, sid burnt, no way back. Returns the first reason. */
+  die(reason: Failure): Failure {
+    if (this.#state === 'DONE' || this.#state === 'DEAD') return this.#reason ?? reason;
+    this.#state = 'DEAD';
+    this.#reason = reason;
+    this.#key?.erase();
+    this.#key = undefined;
+    this.#transcript = undefined;
+    this.#sent = undefined;
+    return reason;
+  }
+
+  #in(state: State): void {
+    if (this.#state !== state) this.#refuse(`a step of ${state} was taken in ${this.#state}`);
+  }
+
+  #from(state: State, next: State): void {
+    this.#in(state);
+    this.#state = next;
+  }
+
+  #refuse(what: string): never {
+    throw this.die(new PeerError(`the session was given up: ${what}`, AGAIN));
+  }
+}
+
+/** What a party asks the assistant for. */
+export interface OpenRequest {
+  readonly reference: Uint8Array;
+  readonly ctx: Uint8Array;
+  readonly sid: Uint8Array;
+  readonly nonces: Nonces;
+}
+
+const requestBytes = (r: OpenRequest): Uint8Array =>
+  fields(text('smpc/open/1'), r.reference, r.ctx, r.sid, r.nonces.client, r.nonces.party0, r.nonces.party1);
+
+/** The assistant's side: what has been opened by whom, and that nothing is dealt twice. */
+export class AssistantSessions {
+  readonly #entropy: Entropy;
+  readonly #burnt = new BurntSids();
+  readonly #half = new Map<string, { readonly party: 0 | 1; readonly request: Uint8Array }>();
+
+  constructor(entropy: Entropy) {
+    this.#entropy = entropy;
+  }
+
+  /**
+   * A party's OPEN. The first is remembered; the other party's equal one gives S_0, S_1, drawn now; a second one from the same
+   * party, for a session already dealt, or a different one is refused, and the session is dead.
+   */
+  open(party: 0 | 1, request: OpenRequest): readonly [Secret, Secret] | undefined {
+    const key = Buffer.from(request.reference).toString('base64');
+    const bytes = requestBytes(request);
+    if (!equalBytes(request.sid, sessionId(request.ctx, request.nonces)))
+      throw new RefusedError(`party ${party} opened a session whose identifier is not that of its nonces`, AGAIN);
+    if (this.#burnt.has(request.sid))
+      throw new RefusedError(`party ${party} opened a session a second time; nothing is dealt twice`, AGAIN);
+    const first = this.#half.get(key);
+    if (first === undefined) {
+      this.#half.set(key, { party, request: bytes });
+      return undefined;
+    }
+    this.#half.delete(key);
+    this.#burnt.burn(request.sid);
+    if (first.party === party)
+      throw new RefusedError(`party ${party} opened a session a second time; nothing is dealt twice`, AGAIN);
+    if (!equalBytes(first.request, bytes)) throw new RefusedError('the parties opened different sessions', AGAIN);
+    return [
+      new Secret(this.#entropy.draw('seed0', request.reference)),
+      new Secret(this.#entropy.draw('seed1', request.reference)),
+    ];
+  }
+
+  /** Key of K_i for a dealt session. */
+  key(request: OpenRequest, seed: Secret): Secret {
+    return sessionKey(this.#entropy.salt(request.sid, request.reference), seed);
+  }
+
+  /** Forgets a session whose other party never came; its sid stays burnt. */
+  abandon(request: OpenRequest): void {
+    this.#half.delete(Buffer.from(request.reference).toString('base64'));
+    if (!this.#burnt.has(request.sid)) this.#burnt.burn(request.sid);
+  }
+}
