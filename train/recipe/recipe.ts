@@ -1,0 +1,177 @@
+/** Recipes: what is trained in which stages, as readable objects or JSON files. */
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { InputError } from '../../common/errors.ts';
+import { LAYER_CONVENTIONS } from '../loss/layers.ts';
+import { SOFT_CONVENTIONS } from '../loss/soft-cross-entropy.ts';
+import { METRICS, type MetricName } from '../metrics.ts';
+import { DECAYS } from '../schedule.ts';
+
+const positive = z.number('must be a number').positive('must be above 0');
+const count = z.int('must be a whole number').min(1, 'must be at least 1');
+const fraction = z.number('must be a number').min(0, 'must be at least 0').max(1, 'must be at most 1');
+const weight = z.number('must be a number').min(0, 'must be at least 0').default(0);
+
+/** Weights of the losses in their sum; see `train/loss/`. */
+const LOSSES = z
+  .strictObject({
+    /** Cross-entropy with the labels; mean squared error for regression. */
+    labels: weight,
+    /** Soft cross-entropy with the teacher's logits; mean squared error for regression. */
+    logits: weight,
+    /** MSE of hidden states, embedding output included. */
+    hidden: weight,
+    /** MSE of attention scores; for row-centred 2Quad of scores minus their row mean. */
+    scores: weight,
+    /** Keeps the intervals narrow on which the secure protocols must be exact (`loss/range-penalty.ts`). */
+    ranges: weight,
+  })
+  .refine((w) => w.labels + w.logits + w.hidden + w.scores > 0, 'at least one loss must have a weight');
+
+const STAGE = z
+  .strictObject({
+    name: z.string().min(1),
+    losses: LOSSES,
+    /** Optimiser steps; else `epochs` (fractions allowed) decides. */
+    steps: count.optional(),
+    epochs: positive.optional(),
+    batchSize: count.default(32),
+    learningRate: positive,
+    /** Share of the steps over which the rate rises from 0. */
+    warmup: fraction.default(0.1),
+    decay: z.enum(DECAYS).default('linear'),
+    weightDecay: z.number().min(0).default(0.01),
+    /** Gradients are clipped to this global norm. */
+    maxNorm: positive.default(1),
+    /** Replaces the rates of config.json while training; absent: those. The teacher never drops. */
+    dropout: z.number().min(0).lt(1).optional(),
+    /** Beginnings of parameter names that stay as they are, e.g. bert.embeddings.word_embeddings. */
+    frozen: z.array(z.string().min(1)).default([]),
+    temperature: positive.default(1),
+    softConvention: z.enum(SOFT_CONVENTIONS).default('standard'),
+    layerConvention: z.enum(LAYER_CONVENTIONS).default('mean_real'),
+    /** Which weights the stage gives: the best on the dev set among evaluations, or the last. */
+    select: z.enum(['best', 'last']).default('best'),
+    /** Evaluations on the dev set, evenly spread, the last after the last step. */
+    evaluations: count.default(1),
+  })
+  .refine((s) => (s.steps === undefined) !== (s.epochs === undefined), 'give either steps or epochs');
+
+const RECIPE = z.strictObject({
+  name: z.string().min(1),
+  /** What it is for, what it costs, what to expect. */
+  description: z.string().default(''),
+  for: z.enum(['teacher', 'student']),
+  seed: z.int('must be a whole number').min(0, 'must be at least 0').default(1),
+  /** Longer texts are cut, [CLS] and [SEP] included. */
+  maxLength: z.int('must be a whole number').min(2, 'must be at least 2').default(128),
+  /** Training texts from which the per-head shifts of a student are chosen. */
+  shiftTexts: count.default(64),
+  /** Metric of the best checkpoint; absent: accuracy, for regression Pearson's correlation. */
+  metric: z.enum(Object.keys(METRICS) as [MetricName, ...MetricName[]]).optional(),
+  stages: z.array(STAGE).min(1, 'must have a stage'),
+});
+
+export type Recipe = z.infer<typeof RECIPE>;
+export type Stage = z.infer<typeof STAGE>;
+/** As written: fields with a default may be absent. */
+export type RecipeInput = z.input<typeof RECIPE>;
+
+/** @throws InputError naming `where` and the field */
+export function parseRecipe(json: unknown, where: string): Recipe {
+  const parsed = RECIPE.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new InputError(
+    `${where}: ${issue.path.join('.') || 'recipe'}: ${issue.message}`,
+    'Correct the field; train/recipe/recipes.ts shows whole recipes.',
+  );
+}
+
+/** A recipe file. @throws InputError if it is absent, no JSON or no recipe */
+export async function readRecipe(file: string): Promise<Recipe> {
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw new InputError(
+      `${file}: no readable JSON (${(error as Error).message})`,
+      'Give the name of a built-in recipe or a JSON file.',
+    );
+  }
+  return parseRecipe(json, file);
+}
+
+/** What a command line may change in a recipe. A field given for all stages changes each. */
+export interface Overrides {
+  readonly seed?: number | undefined;
+  readonly maxLength?: number | undefined;
+  readonly metric?: string | undefined;
+  /** Of stage 1, 2, …; 0 steps leave the stage out. */
+  readonly stageSteps?: readonly (number | undefined)[];
+  readonly stageLearningRate?: readonly (number | undefined)[];
+  readonly steps?: number | undefined;
+  readonly epochs?: number | undefined;
+  readonly learningRate?: number | undefined;
+  readonly batchSize?: number | undefined;
+  readonly dropout?: number | undefined;
+  readonly frozen?: readonly string[] | undefined;
+}
+
+/** @throws InputError if the result is no recipe, or a number for one stage is given to a recipe of several */
+export function overrideRecipe(recipe: Recipe, o: Overrides): Recipe {
+  const many = recipe.stages.length > 1;
+  for (const [flag, value] of [
+    ['--steps', o.steps],
+    ['--epochs', o.epochs],
+  ] as const) {
+    if (many && value !== undefined) {
+      throw new InputError(
+        `${flag} with recipe ${recipe.name}, which has ${recipe.stages.length} stages`,
+        'Give --stage1-steps and --stage2-steps.',
+      );
+    }
+  }
+  const given = [...(o.stageSteps ?? []), ...(o.stageLearningRate ?? [])].filter((v) => v !== undefined);
+  const beyond = [
+    ...(o.stageSteps ?? []).slice(recipe.stages.length),
+    ...(o.stageLearningRate ?? []).slice(recipe.stages.length),
+  ];
+  if (given.length > 0 && beyond.some((v) => v !== undefined)) {
+    throw new InputError(
+      `recipe ${recipe.name} has ${recipe.stages.length === 1 ? 'one stage' : `${recipe.stages.length} stages`}`,
+      'Leave the option of the further stage out, or choose a recipe that has it.',
+    );
+  }
+  const stages = recipe.stages.flatMap((stage, i) => {
+    const steps = o.stageSteps?.[i] ?? o.steps;
+    if (o.stageSteps?.[i] === 0) return [];
+    const { steps: recipeSteps, epochs: recipeEpochs, ...rest } = stage;
+    const length =
+      steps !== undefined
+        ? { steps }
+        : o.epochs !== undefined
+          ? { epochs: o.epochs }
+          : recipeSteps !== undefined
+            ? { steps: recipeSteps }
+            : { epochs: recipeEpochs };
+    return [
+      {
+        ...rest,
+        ...length,
+        learningRate: o.stageLearningRate?.[i] ?? o.learningRate ?? stage.learningRate,
+        batchSize: o.batchSize ?? stage.batchSize,
+        ...(o.dropout === undefined ? {} : { dropout: o.dropout }),
+        frozen: o.frozen ?? stage.frozen,
+      },
+    ];
+  });
+  const changed = {
+    ...recipe,
+    seed: o.seed ?? recipe.seed,
+    maxLength: o.maxLength ?? recipe.maxLength,
+    ...(o.metric === undefined ? {} : { metric: o.metric }),
+    stages,
+  };
+  return parseRecipe(changed, `recipe ${recipe.name} with the options given`);
+}

@@ -1,0 +1,249 @@
+/** One stage of training: a graph of forward passes, loss, gradients and update, run step by step. */
+import { Failure, InputError } from '../common/errors.ts';
+import { dropoutMask } from '../common/random.ts';
+import { makeBatches, type Batch } from '../data/batch.ts';
+import { bertFeeds, bertGraph, type DropoutSite } from '../engine/bert.ts';
+import { float32, int64, type Engine, type Feeds, type TensorData } from '../engine/engine.ts';
+import { add, gradients, Graph, mul, type Node } from '../engine/graph/index.ts';
+import { adamW } from '../engine/optimizer.ts';
+import type { ModelConfig } from '../model/config.ts';
+import { parameterShapes } from '../model/names.ts';
+import { defaultMetric, measure } from './evaluate.ts';
+import type { Prepared } from './examples.ts';
+import { crossEntropy } from './loss/cross-entropy.ts';
+import { hiddenLoss, scoreLoss } from './loss/layers.ts';
+import { meanSquaredError } from './loss/mean-squared-error.ts';
+import { rangePenalty } from './loss/range-penalty.ts';
+import { softCrossEntropy } from './loss/soft-cross-entropy.ts';
+import { createPredictor, type Tensors } from './predict.ts';
+import type { Recipe, Stage } from './recipe/recipe.ts';
+import { learningRate } from './schedule.ts';
+
+export interface Model {
+  readonly config: ModelConfig;
+  readonly tensors: Tensors;
+}
+
+export interface CurvePoint {
+  readonly stage: string;
+  /** Optimiser steps done in this stage. */
+  readonly step: number;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+export interface StageOptions {
+  readonly stage: Stage;
+  readonly recipe: Recipe;
+  /** Numbers the stage in the key of shuffles and dropout. */
+  readonly index: number;
+  readonly model: Model;
+  /** Needed by the losses `logits`, `hidden` and `scores`. */
+  readonly teacher?: Model | undefined;
+  readonly train: Prepared;
+  readonly dev?: Prepared | undefined;
+  readonly padId: number;
+  readonly engine: Engine;
+  readonly onStep?: (done: number, total: number, values: Readonly<Record<string, number>>) => void;
+  readonly onEvaluation?: (point: CurvePoint) => void;
+}
+
+export interface StageResult {
+  readonly tensors: Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  readonly curve: CurvePoint[];
+  /** Step whose weights these are. */
+  readonly chosenStep: number;
+  /** The chosen weights' metric on the dev set. */
+  readonly best: number | undefined;
+}
+
+const TEACHER = 'teacher:';
+
+interface StageGraph {
+  readonly graph: Graph;
+  readonly outputs: Record<string, Node>;
+  readonly parameters: ReadonlyMap<string, Node>;
+  readonly loss: Node;
+  readonly dropoutSites: readonly DropoutSite[];
+}
+
+/** Losses of a stage as nodes of one graph; the teacher, if the losses need it, runs in the same step without dropout. */
+function buildGraph({ stage, model, teacher }: StageOptions): StageGraph {
+  const { config } = model;
+  const graph = new Graph();
+  const shapes = parameterShapes(config);
+  const parameters = new Map([...shapes].map(([name, shape]) => [name, graph.parameter(name, shape)] as const));
+  const rates = stage.dropout;
+  const trained: ModelConfig =
+    rates === undefined
+      ? config
+      : { ...config, hidden_dropout_prob: rates, attention_probs_dropout_prob: rates, classifier_dropout: rates };
+  const { logits, ops } = bertGraph(trained, {
+    graph,
+    parameter: (name) => parameters.get(name)!,
+    dropout: true,
+    // As Hugging Face: the padding token's embedding is not trained.
+    paddingId: 0,
+  });
+  const { losses, layerConvention, temperature, softConvention } = stage;
+  const regression = config.num_labels === 1;
+  const terms: [string, number, Node][] = [];
+  if (losses.labels > 0) {
+    const target = graph.input('labels', regression ? 'float32' : 'int64', ['B']);
+    terms.push(['labels', losses.labels, regression ? meanSquaredError(logits, target) : crossEntropy(logits, target)]);
+  }
+  if (losses.logits + losses.hidden + losses.scores > 0) {
+    const guide = bertGraph(teacher!.config, {
+      graph,
+      parameter: (name) => graph.parameter(TEACHER + name, shapes.get(name)!),
+    });
+    const layers = config.num_hidden_layers;
+    if (losses.logits > 0) {
+      // The softmax of a single output is constant: regression compares the outputs themselves.
+      const loss = regression
+        ? meanSquaredError(logits, guide.logits)
+        : softCrossEntropy(logits, guide.logits, temperature, softConvention);
+      terms.push(['logits', losses.logits, loss]);
+    }
+    const probes = [ops.probes, guide.ops.probes] as const;
+    if (losses.hidden > 0) {
+      terms.push(['hidden', losses.hidden, hiddenLoss(...probes, ops.mask, layers, layerConvention).sum]);
+    }
+    if (losses.scores > 0) {
+      const centred = config.softmax_act === '2quad_centred';
+      terms.push(['scores', losses.scores, scoreLoss(...probes, ops.mask, layers, layerConvention, centred).sum]);
+    }
+  }
+  if (losses.ranges > 0) terms.push(['ranges', losses.ranges, rangePenalty(ops.probes, ops.mask, config)]);
+  const loss = terms.map(([, weight, node]) => mul(node, weight)).reduce((a, b) => add(a, b));
+  const outputs: Record<string, Node> = { loss };
+  if (terms.length > 1) for (const [name, , node] of terms) outputs[name] = node;
+  return { graph, outputs, parameters, loss, dropoutSites: ops.dropoutSites };
+}
+
+/** @throws InputError if a beginning of a name fits no parameter, or nothing is left to train */
+function trainable(parameters: ReadonlyMap<string, Node>, frozen: readonly string[]): Map<string, Node> {
+  const idle = frozen.find((start) => ![...parameters.keys()].some((name) => name.startsWith(start)));
+  if (idle !== undefined) {
+    throw new InputError(
+      `no parameter's name begins with '${idle}'`,
+      `Freeze by the beginning of a name, e.g. ${[...parameters.keys()][0]}.`,
+    );
+  }
+  const left = new Map([...parameters].filter(([name]) => !frozen.some((start) => name.startsWith(start))));
+  if (left.size === 0) throw new InputError('every parameter is frozen', 'Leave some parameters to train.');
+  return left;
+}
+
+/** Batches without end, each epoch in an order of its own. */
+function* batches(train: Prepared, batchSize: number, seed: number, padId: number): Generator<Batch, never> {
+  for (let epoch = 0; ; epoch++) {
+    // Distinct per (seed, epoch) as long as there are fewer than 2^16 epochs.
+    yield* makeBatches(train.encodings, { batchSize, seed: seed * 0x10000 + epoch, shuffle: true, padId });
+  }
+}
+
+/** Steps of the stage on so many examples. */
+export const stageSteps = (stage: Stage, examples: number): number =>
+  stage.steps ?? Math.max(1, Math.ceil((stage.epochs ?? 1) * Math.ceil(examples / stage.batchSize)));
+
+/**
+ * Runs the stage from `model`'s weights.
+ * @throws Failure naming step and remedy if the loss stops being finite
+ */
+export async function runStage(options: StageOptions): Promise<StageResult> {
+  const { stage, recipe, model, teacher, train, dev, engine, padId, index } = options;
+  const { graph, outputs, parameters, loss, dropoutSites } = buildGraph(options);
+  const byNode = gradients(loss, trainable(parameters, stage.frozen).values());
+  const gradientOf = new Map(
+    [...parameters].flatMap(([name, node]) => (byNode.has(node) ? [[name, byNode.get(node)!] as const] : [])),
+  );
+  const optimizer = adamW(graph, gradientOf, { weightDecay: stage.weightDecay, maxNorm: stage.maxNorm });
+  const held = new Map([...model.tensors, ...optimizer.moments]);
+  if (teacher !== undefined) for (const [name, t] of teacher.tensors) held.set(TEACHER + name, t);
+  const state = engine.createState(held);
+  const step = await engine.compileStep(graph, { ...outputs, norm: optimizer.norm }, optimizer.updates, state);
+  const labelled = dev?.targets !== undefined && dev.encodings.length > 0 ? dev : undefined;
+  const predictor = labelled === undefined ? undefined : await createPredictor(model.config, { state }, engine);
+
+  const snapshot = (): StageResult['tensors'] =>
+    new Map([...parameters.keys()].map((name) => [name, state.read(name)] as const));
+  const total = stageSteps(stage, train.encodings.length);
+  const warmup = Math.floor(stage.warmup * total);
+  const marks = new Set(
+    Array.from({ length: stage.evaluations }, (_, i) => Math.round((total * (i + 1)) / stage.evaluations)),
+  );
+  const metric = recipe.metric ?? defaultMetric(model.config.num_labels);
+  const key = recipe.seed * 64 + index;
+  const curve: CurvePoint[] = [];
+  let best: { value: number; step: number; tensors: StageResult['tensors'] } | undefined;
+  try {
+    const source = batches(train, stage.batchSize, key, padId);
+    for (let done = 0; done < total; done++) {
+      const batch = source.next().value;
+      const rate = learningRate(done, stage.learningRate, warmup, total, stage.decay);
+      const results = await step.run({
+        ...bertFeeds(batch),
+        ...targetFeed(stage, model.config, train, batch),
+        ...dropoutFeeds(dropoutSites, batch, key, done),
+        ...optimizer.feeds(done + 1, rate),
+      });
+      const values = { ...scalars(results), rate };
+      checkFinite(values, stage, done + 1);
+      curve.push({ stage: stage.name, step: done + 1, values });
+      options.onStep?.(done + 1, total, values);
+      if (predictor !== undefined && labelled !== undefined && marks.has(done + 1)) {
+        const measured = measure(await predictor.predict(labelled.encodings, { padId }), labelled.targets!);
+        const named = Object.entries(measured).map(([name, { value }]) => [`dev.${name}`, value] as const);
+        const point = { stage: stage.name, step: done + 1, values: Object.fromEntries(named) };
+        curve.push(point);
+        options.onEvaluation?.(point);
+        const value = measured[metric]?.value;
+        if (value === undefined) {
+          throw new InputError(
+            `metric ${metric} does not fit a model of ${model.config.num_labels} outputs`,
+            `Choose one of ${Object.keys(measured).join(', ')}.`,
+          );
+        }
+        const last = done + 1 === total;
+        // Of equally good checkpoints the later one has seen more data.
+        if (stage.select === 'last' ? last : best === undefined || value >= best.value) {
+          best = { value, step: done + 1, tensors: snapshot() };
+        }
+      }
+    }
+    return best === undefined
+      ? { tensors: snapshot(), curve, chosenStep: total, best: undefined }
+      : { tensors: best.tensors, curve, chosenStep: best.step, best: best.value };
+  } finally {
+    await step.release();
+    await predictor?.release();
+  }
+}
+
+function targetFeed(stage: Stage, config: ModelConfig, train: Prepared, batch: Batch): Feeds {
+  if (stage.losses.labels === 0) return {};
+  const targets = batch.index.map((i) => train.targets![i]!);
+  return { labels: (config.num_labels === 1 ? float32 : int64)([targets.length], targets) };
+}
+
+function dropoutFeeds(sites: readonly DropoutSite[], batch: Batch, seed: number, step: number): Feeds {
+  const feeds: Record<string, TensorData> = {};
+  for (const { name, site, shape, rate } of sites) {
+    const lengths = shape.map((d) => (d === 'B' ? batch.batch : d === 'L' ? batch.length : (d as number)));
+    const size = lengths.reduce((a, b) => a * b, 1);
+    feeds[name] = float32(lengths, dropoutMask(seed, step, site, size, rate));
+  }
+  return feeds;
+}
+
+const scalars = (results: Readonly<Record<string, TensorData>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, Number(data[0])]));
+
+function checkFinite(values: Readonly<Record<string, number>>, stage: Stage, step: number): void {
+  const bad = Object.entries(values).find(([, value]) => !Number.isFinite(value));
+  if (bad === undefined) return;
+  throw new Failure(
+    `stage ${stage.name}, step ${step}: ${bad[0]} is ${bad[1]}`,
+    `Training diverged: lower the learning rate (now ${stage.learningRate}), lengthen the warm-up, or check the data.`,
+  );
+}
