@@ -44,7 +44,8 @@ describe('import directions', () => {
           const to = target.split('/')[0]!;
           if (to === folder || to === 'package.json') continue;
           const narrow = NARROW[folder]?.[to];
-          if (!allowed.includes(to) || (narrow !== undefined && !narrow.test(target))) wrong.push(`${file} → ${target}`);
+          if (!allowed.includes(to) || (narrow !== undefined && !narrow.test(target)))
+            wrong.push(`${file} → ${target}`);
         }
       }
       expect(wrong).toEqual([]);

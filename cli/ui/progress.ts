@@ -9,7 +9,9 @@ export interface Progress {
 }
 
 const clock = (seconds: number): string =>
-  seconds >= 60 ? `${Math.floor(seconds / 60)}m${String(Math.round(seconds % 60)).padStart(2, '0')}s` : `${seconds.toFixed(0)}s`;
+  seconds >= 60
+    ? `${Math.floor(seconds / 60)}m${String(Math.round(seconds % 60)).padStart(2, '0')}s`
+    : `${seconds.toFixed(0)}s`;
 
 const bar = (fraction: number, width = 20): string => {
   const full = Math.round(fraction * width);

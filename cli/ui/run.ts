@@ -23,7 +23,9 @@ export async function runCommand(program: Command, argv: readonly string[] = pro
       process.stderr.write(`${pc.red('error:')} ${error.message}\n${pc.dim('remedy:')} ${error.hint}\n`);
       process.exitCode = error.exitCode;
     } else {
-      process.stderr.write(`${pc.red('bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      process.stderr.write(
+        `${pc.red('bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+      );
       process.exitCode = 70;
     }
   }

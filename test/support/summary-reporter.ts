@@ -8,6 +8,8 @@ export default class SummaryReporter implements Reporter {
       for (const test of module.children.allTests()) count[test.result().state]++;
       if (module.errors().length > 0) count.failed++;
     }
-    process.stdout.write(`\n${count.passed} passed, ${count.failed + count.pending} failed, ${count.skipped} skipped\n`);
+    process.stdout.write(
+      `\n${count.passed} passed, ${count.failed + count.pending} failed, ${count.skipped} skipped\n`,
+    );
   }
 }
