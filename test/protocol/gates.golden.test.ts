@@ -9,7 +9,7 @@ import { TRIG_BITS, fourierError } from '../../protocol/gates/fourier.ts';
 import { definitionOf } from '../../protocol/suite/masked.ts';
 import { RefusedError } from '../../common/errors.ts';
 import { add, checkWords, slots, toBigInts, type Words } from '../../ring/index.ts';
-import type { Step } from '../support/gate-harness.ts';
+import { joined, type Step } from '../support/gate-harness.ts';
 import { fourierTable, plans, runCase, trigTables, typeCase } from '../support/spec-gates.ts';
 import {
   VECTORS, decodeUnchecked, integers, readVector, signedIntegers, vectorFiles,
@@ -37,19 +37,21 @@ const hiddenLength = (c: Pick<SpecCase, 'inputs'>): boolean => 'mu' in c.inputs;
 const openingName = ({ gate }: Step): string =>
   gate.op === 'embedding' ? 'M' : gate.op === 'open' ? (gate.name === 'y' ? 'D' : 'E') : 'c';
 
-/** Signed integers of the words, as the vectors list values. */
-const values = (x: Encoded): bigint[] => integers(x);
+interface FourierCase extends SpecCase {
+  readonly wide_shares: readonly [Encoded, Encoded];
+  readonly real_value: readonly number[];
+}
 
 function check(gate: string, c: SpecCase, planner: Parameters<typeof runCase>[0]): number {
   const { steps, layout } = runCase(planner, c);
   const last = steps.at(-1)!;
   let compared = 0;
   const same = (actual: Words, name: string, want: Encoded): void => {
-    expect(toBigInts(actual), name).toEqual(values(layout(name, want)));
+    expect(toBigInts(actual), name).toEqual(integers(layout(name, want)));
     compared += actual.length;
   };
   const opened = new Map(steps.flatMap((step) => step.opened.map((v) => [openingName(step), { v, step }] as const)));
-  expect([...opened.keys()].sort()).toEqual(Object.keys(c.sent).sort());
+  expect([...opened.keys()].toSorted()).toEqual(Object.keys(c.sent).toSorted());
   for (const [name, { v, step }] of opened) {
     const as = name === 'E' ? 'x' : name === 'D' ? 'y' : name;
     same(step.sent[0]![0], as, c.sent[name]![0]);
@@ -57,7 +59,7 @@ function check(gate: string, c: SpecCase, planner: Parameters<typeof runCase>[0]
     same(v, as, c.opened[name]!);
   }
   const dealt = new Map(steps.flatMap((step) => [...step.dealt]));
-  expect([...dealt.keys()].sort()).toEqual(Object.keys(c.dealt).sort());
+  expect([...dealt.keys()].toSorted()).toEqual(Object.keys(c.dealt).toSorted());
   for (const [kind, words] of dealt)
     for (const i of [0, 1] as const) same(words[i], kind === 'AC' ? 'AC.pad' : kind, c.dealt[kind]![i]);
   for (const [name, words] of steps.flatMap((step) => [...step.client])) same(words, name, c.opened[name]!);
@@ -72,13 +74,13 @@ function check(gate: string, c: SpecCase, planner: Parameters<typeof runCase>[0]
   // Rows and columns beyond the case's are zero only before masking: there party 1 holds what party 0 does not.
   const out = gate === 'beaver' ? 'AC.pad' : 'output';
   const inCase = (x: Words): bigint[] => pick(x, c.output.shape, layout(out, c.output).shape);
-  for (const i of [0, 1] as const) expect(inCase(outputs[i]!)).toEqual(values(c.output_shares[i]));
+  for (const i of [0, 1] as const) expect(inCase(outputs[i]!)).toEqual(integers(c.output_shares[i]));
   const total = add(outputs[0]!, outputs[1]!);
-  expect(pickSigned(total, c, layout(out, c.output).shape)).toEqual(values(c.output));
-  expect(pickSigned(total, c, layout(out, c.output).shape)).toEqual(values(c.expected));
+  expect(pickSigned(total, c, layout(out, c.output).shape)).toEqual(integers(c.output));
+  expect(pickSigned(total, c, layout(out, c.output).shape)).toEqual(integers(c.expected));
   const clear =
     gate === 'ext_lift' ? signedIntegers(last.clear.x) : pickSigned(last.clear.x, c, layout(out, c.output).shape);
-  expect(clear).toEqual(values(c.expected));
+  expect(clear).toEqual(integers(c.expected));
   compared += 5 * c.output.v.length;
   if (c.rounding_word !== undefined && last.rounding !== undefined)
     same(last.rounding, 'rounding_word', c.rounding_word);
@@ -126,14 +128,17 @@ describe(`vectors in ${VECTORS}`, () => {
   });
 
   it('fourier: wide words, error bound and digest are the specification’s', () => {
-    const { cases } = readVector<{ cases: (SpecCase & { wide_shares: [Encoded, Encoded] })[] }>('fourier.json');
+    const { cases } = readVector<{ cases: FourierCase[] }>('fourier.json');
     const tables = trigTables();
     for (const c of cases) {
       const table = fourierTable(c.params.gate!);
       expect(fourierDigest(table, tables.get(table.b)!, sha256)).toBe(c.params.gate!.digest);
       expect(fourierError(table) + 2 ** -table.fOut).toBeCloseTo(c.error_bound, 12);
       if (hiddenLength(c)) continue;
-      const [wide] = runCase(plans('fourier')[0]!, c).steps;
+      const [wide, cut] = runCase(plans('fourier')[0]!, c).steps;
+      signedIntegers(joined(cut!)).forEach((y, i) => {
+        expect(Math.abs(Number(y) / 2 ** table.fOut - c.real_value[i]!)).toBeLessThanOrEqual(c.error_bound);
+      });
       for (const i of [0, 1] as const) {
         const value = wide!.party[i];
         expect(value.kind === 'share' && toBigInts(value.x)).toEqual(integers(c.wide_shares[i]));
@@ -170,6 +175,23 @@ describe(`vectors in ${VECTORS}`, () => {
   });
 });
 
+/** Rings of the arrays of a case. */
+const ringOf = ({ gate, params }: NegativeCase, name: string): number => {
+  const { n, N, nw, nE, nD, nW } = params as Record<string, number>;
+  if (gate === 'fourier')
+    return name === 'T.pad'
+      ? params['n_out']! + params.gate!.g1 + params.gate!.g2 - params.gate!.f_out
+      : params.gate!.b;
+  if (/^(q|qm|mA)\.pad$/.test(name)) return N! - n!;
+  if (name === 'delta.pad') return N! - n! - 1;
+  if (/^(r2|rA)\.pad$/.test(name)) return N!;
+  if (gate === 'product' && /^(A[01]|w\.share0)$/.test(name)) return nw!;
+  if ((gate === 'static_linear' || gate === 'beaver') && /^(A[01]|x\.share0)$/.test(name)) return nE!;
+  if (gate === 'static_linear' && /^B[01]$/.test(name)) return nW!;
+  if (gate === 'beaver' && /^(C[01]|y\.share0)$/.test(name)) return nD!;
+  return n!;
+};
+
 describe('negative vectors are refused where they can be seen', () => {
   const { cases } = readVector<{ cases: NegativeCase[] }>('negative.json');
   const covered = cases.filter((c) => c.gate !== 'guard' && !hiddenLength(c));
@@ -178,23 +200,6 @@ describe('negative vectors are refused where they can be seen', () => {
   );
 
   it('has cases', () => expect(covered.length).toBeGreaterThan(0));
-
-  /** Rings of the arrays of a case. */
-  const ringOf = ({ gate, params }: NegativeCase, name: string): number => {
-    const { n, N, nw, nE, nD, nW } = params as Record<string, number>;
-    if (gate === 'fourier')
-      return name === 'T.pad'
-        ? params['n_out']! + params.gate!.g1 + params.gate!.g2 - params.gate!.f_out
-        : params.gate!.b;
-    if (/^(q|qm|mA)\.pad$/.test(name)) return N! - n!;
-    if (name === 'delta.pad') return N! - n! - 1;
-    if (/^(r2|rA)\.pad$/.test(name)) return N!;
-    if (gate === 'product' && /^(A[01]|w\.share0)$/.test(name)) return nw!;
-    if ((gate === 'static_linear' || gate === 'beaver') && /^(A[01]|x\.share0)$/.test(name)) return nE!;
-    if (gate === 'static_linear' && /^B[01]$/.test(name)) return nW!;
-    if (gate === 'beaver' && /^(C[01]|y\.share0)$/.test(name)) return nD!;
-    return n!;
-  };
 
   /** Words a party may receive or draw: as many as the gate asks for, each inside its ring. */
   const receives = (c: NegativeCase): void => {

@@ -33,7 +33,11 @@ export interface Setup {
   readonly trig?: (b: number) => TrigTable;
   readonly ids?: readonly (readonly number[])[];
   readonly types?: readonly (readonly number[])[];
+  /** Told whose half runs next. */
+  readonly watch?: (role: Role) => void;
 }
+
+export type Role = 0 | 1 | 'assistant' | 'client' | 'clear';
 
 export interface Step {
   readonly gate: Resolved;
@@ -82,6 +86,7 @@ export function joined({ party: [a, b] }: Pick<Step, 'party'>): Words {
 
 export function runGates(setup: Setup): Step[] {
   const { dims } = setup;
+  const watch = setup.watch ?? ((): void => undefined);
   const drawn = new Map<string, Words>();
   const draw: Random = (name, n, length) => {
     let words = drawn.get(name);
@@ -135,8 +140,10 @@ export function runGates(setup: Setup): Step[] {
       tensor,
       trig,
     };
+    watch('assistant');
     const dealerValue = definition.deal(gate, gate.in.map((wire) => values[wire]!.dealer), dealer); // prettier-ignore
 
+    watch('client');
     if (gate.op === 'embedding') {
       const rows = tensor(gate.tensor).rows;
       const tokens = dims.lengths.reduce((a, b) => a + b, 0);
@@ -178,7 +185,11 @@ export function runGates(setup: Setup): Step[] {
       return definition.party(gate, gate.in.map((wire) => values[wire]!.party[party]), context); // prettier-ignore
     };
     const halves = [half(0), half(1)] as const;
-    let [a, b] = [halves[0].next(), halves[1].next()];
+    const resume = (party: 0 | 1, value?: Words): IteratorResult<Opening, PartyValue> => {
+      watch(party);
+      return value === undefined ? halves[party].next() : halves[party].next(value);
+    };
+    let [a, b] = [resume(0), resume(1)];
     while (a.done !== true && b.done !== true) {
       const [x, y] = [a.value, b.value];
       if (x.x.n !== x.n || y.n !== x.n || x.reason !== y.reason)
@@ -189,7 +200,7 @@ export function runGates(setup: Setup): Step[] {
       reasons.push(x.reason);
       counted.rounds += 1;
       counted.openedBits += x.n * x.x.length;
-      [a, b] = [halves[0].next(value), halves[1].next(value)];
+      [a, b] = [resume(0, value), resume(1, value)];
     }
     if (a.done !== true || b.done !== true) throw new Error(`${gate.name}: one party opens more than the other`);
 
@@ -203,6 +214,7 @@ export function runGates(setup: Setup): Step[] {
       tensor,
       trig,
     };
+    watch('clear');
     const value = {
       party: [a.value, b.value] as const,
       dealer: dealerValue,

@@ -10,7 +10,7 @@ export const vectorFiles = (): string[] =>
   readdirSync(VECTORS, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() || entry.name.endsWith('.json'))
     .map((entry) => entry.name)
-    .sort();
+    .toSorted();
 
 export function readVector<T>(file: string): T {
   const path = join(VECTORS, file);

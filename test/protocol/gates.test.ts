@@ -1,0 +1,98 @@
+/** Properties of every gate at random rings, shapes and batches. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ext as asExt, operand } from '../../protocol/check.ts';
+import { extLift } from '../../protocol/gates/ext.ts';
+import { centreConstants } from '../../protocol/gates/centre.ts';
+import { definitionOf, masked } from '../../protocol/suite/masked.ts';
+import { blocks, count, type Dims } from '../../protocol/shape.ts';
+import { add, concatWords, slice, sub, type Words } from '../../ring/index.ts';
+import { Draw, OPS, makeCase, type Case } from '../support/gate-cases.ts';
+import { joined, runGates, type Step } from '../support/gate-harness.ts';
+import { signedIntegers } from '../support/spec-vectors.ts';
+
+const session = fc.record({
+  lengths: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 3 }),
+  heads: fc.integer({ min: 1, max: 3 }),
+  seed: fc.nat(),
+});
+
+/** The value a step's parties hold together; for an ext wire what it lifts to, in its widest ring. */
+function held(step: Step): Words {
+  const [a, b] = step.party;
+  if (a.kind === 'share') return joined(step);
+  if (a.kind === 'operand') return add(add(a.E, a.A), operand(b).A);
+  return add(extLift(0, a, a.lift), extLift(1, asExt(b), a.lift));
+}
+
+const run = (made: Case, dims: Dims, draw: Draw): Step => runGates({ ...made, dims, random: draw.random }).at(-1)!;
+
+describe('every gate of the suite has cases here', () => {
+  it('and only those', () => expect(OPS.toSorted()).toEqual(Object.keys(masked).toSorted()));
+});
+
+describe.each(OPS)('%s', (op) => {
+  it('the shares join to the clear value, with the same tape', () => {
+    fc.assert(
+      fc.property(session, ({ lengths, heads, seed }) => {
+        const draw = new Draw(seed);
+        const dims = { lengths, heads };
+        const made = makeCase(op, draw, dims);
+        const step = run(made, dims, draw);
+        expect(step.gate.op).toBe(op);
+        expect(held(step).length).toBe(count(step.type.shape, dims));
+        // Signed: an ext wire holds the same integer in its larger ring.
+        expect(signedIntegers(held(step))).toEqual(signedIntegers(step.clear.x));
+        if (step.type.kind !== 'ext') expect(held(step).n).toBe(step.type.n);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('a batch is its texts one by one', () => {
+    fc.assert(
+      fc.property(session, ({ lengths, heads, seed }) => {
+        const draw = new Draw(seed);
+        const dims = { lengths, heads };
+        const made = makeCase(op, draw, dims);
+        const whole = run(made, dims, draw);
+        const alone = lengths.map((length, b) => {
+          const one: Dims = { lengths: [length], heads };
+          const inputs = made.inputs.map((wire) => {
+            const { offset, rows, cols } = blocks(wire.shape, dims)[b]!;
+            const [s0, s1] = wire.shares;
+            const part = (x: Words): Words => slice(x, offset, offset + rows * cols);
+            return { ...wire, shares: [part(s0), part(s1)] as const };
+          });
+          const ids = made.ids?.slice(b, b + 1);
+          const types = made.types?.slice(b, b + 1);
+          return run({ ...made, inputs, ...(ids && types && { ids, types }) }, one, draw);
+        });
+        const apart = sub(concatWords(alone.map(held)), held(whole));
+        // The rounding of a Fourier gate depends on its mask: twice its declared error. Everything else is exact.
+        const most = op === 'fourier' ? 2 * definitionOf(whole.gate).error(whole.gate) : 0;
+        for (const difference of signedIntegers(apart)) expect(Math.abs(Number(difference))).toBeLessThanOrEqual(most);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('every opening says why it may be public', () => {
+    const draw = new Draw(7);
+    const dims = { lengths: [3, 2], heads: 2 };
+    const step = run(makeCase(op, draw, dims), dims, draw);
+    for (const reason of step.reasons) expect(reason).toMatch(/uniform/);
+  });
+});
+
+describe('centre', () => {
+  it('has the constants of the specification: m = round(2^(e+k) / L), e = 0 for powers of two', () => {
+    for (let L = 1; L <= 1024; L++) {
+      const { k, e, m } = centreConstants(L);
+      expect(2 ** k >= L && 2 ** (k - 1) < L).toBe(true);
+      expect(e).toBe(Number.isInteger(Math.log2(L)) ? 0 : 9);
+      expect(Math.abs(m - 2 ** (e + k) / L)).toBeLessThanOrEqual(0.5);
+      expect(Math.abs((m * L) / 2 ** (e + k) - 1)).toBeLessThanOrEqual(2 ** -10 + 1e-15);
+    }
+  });
+});
