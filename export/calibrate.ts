@@ -11,14 +11,9 @@ import { abs, add, div, Graph, max, mean, min, reshape, square, sub, sum, transp
 import type { HiddenAct, ModelConfig } from '../model/config.ts';
 import { forward } from '../model/forward.ts';
 import type { Normaliser, Ops } from '../model/ops.ts';
+import type { Encoding } from '../data/tokenizer.ts';
 import { RangeCollector, type Ranges } from './ranges.ts';
 import { structure } from './trace.ts';
-
-/** Token ids and types of one text, special tokens included. */
-export interface Encoding {
-  readonly ids: readonly number[];
-  readonly types: readonly number[];
-}
 
 /** How many cut texts of each short length join the calibration, and up to which length. */
 const SHORT = { each: 16, upTo: 8 };

@@ -11,7 +11,7 @@ import { resolve, tensorsOf, trigOf } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { expand, extract, leaf } from '../ring/prg-node.ts';
 import { decode, fromNumbers, resize, type Words } from '../ring/index.ts';
-import type { Encoding } from './calibrate.ts';
+import type { Encoding } from '../data/tokenizer.ts';
 
 /** Where the rounding words u ∈ [0, 2^by) and the Fourier masks r ∈ [0, 2^b) of a run come from. */
 export interface Tape {

@@ -15,8 +15,8 @@ import { execute, type Execution, type Opened } from '../../runtime/execute.ts';
 import type { Encoded } from './spec-vectors.ts';
 
 export interface SpecProgramCase {
-  readonly ids: readonly number[];
-  readonly types: readonly number[];
+  readonly ids: number[];
+  readonly types: number[];
   readonly mask: readonly number[];
   readonly rounds: number;
   readonly bits: { readonly opened_per_party: number; readonly dealt: number; readonly client: number };
