@@ -22,6 +22,27 @@ export async function readRange(handle: FileHandle, offset: number, length: numb
   return bytes;
 }
 
+/** Far above any config, index or run record; keeps a hostile file from filling the memory. */
+const MAX_TEXT = 2 ** 24;
+
+/** A small text file. @throws InputError if it cannot be read, is longer than 16 MiB, or is not UTF-8 */
+export async function readText(file: string, hint: string): Promise<string> {
+  const handle = await open(file).catch((error: Error) => {
+    throw new InputError(`${file}: cannot be read (${error.message})`, hint);
+  });
+  try {
+    const { size } = await handle.stat();
+    if (size > MAX_TEXT) throw new InputError(`${file}: ${size} bytes, more than ${MAX_TEXT}`, hint);
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readRange(handle, 0, size, file));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    const what = error instanceof TypeError ? 'is not UTF-8' : `cannot be read (${(error as Error).message})`;
+    throw new InputError(`${file}: ${what}`, hint);
+  } finally {
+    await handle.close();
+  }
+}
+
 export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   let done = 0;
   while (done < bytes.length) {

@@ -1,10 +1,9 @@
 /** Reading a Hugging Face model folder: config.json, weights, tokeniser files. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../common/errors.ts';
 import { type ModelConfig, parseConfig } from '../model/config.ts';
 import { HEADS, parameterShapes } from '../model/names.ts';
-import { exists } from './files.ts';
+import { exists, readText } from './files.ts';
 import type { Tensor } from './safetensors.ts';
 import { canonicalName, withoutModulePrefix } from './tensor-names.ts';
 import { openWeights, type WeightEntry, type WeightSource } from './weights.ts';
@@ -78,13 +77,10 @@ export async function loadConfig(
   dir: string,
 ): Promise<{ config: ModelConfig; rawConfig: Readonly<Record<string, unknown>> }> {
   const file = join(dir, 'config.json');
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    const hint = 'Give a Hugging Face model folder: config.json, model.safetensors, tokenizer files.';
-    throw new InputError(`${file}: cannot be read (${(error as Error).message})`, hint);
-  }
+  const text = await readText(
+    file,
+    'Give a Hugging Face model folder: config.json, model.safetensors, tokenizer files.',
+  );
   let json: unknown;
   try {
     json = JSON.parse(text);

@@ -1,8 +1,7 @@
 /** What a training run was and gave, as `run.json` beside the model: enough to repeat it bit for bit, and its results. */
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { InputError } from '../common/errors.ts';
-import { exists, writeDurably } from './files.ts';
+import { exists, readText, writeDurably } from './files.ts';
 
 export const RUN_RECORD_FILE = 'run.json';
 
@@ -52,12 +51,13 @@ export function parseRunRecord(json: unknown, where: string): RunRecord {
 
 /** @throws InputError if the file is absent, no JSON or no run record */
 export async function readRunRecord(file: string): Promise<RunRecord> {
+  const hint = 'Give a run.json that train-distill wrote.';
+  const text = await readText(file, hint);
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(file, 'utf8'));
+    json = JSON.parse(text);
   } catch (error) {
-    const hint = 'Give a run.json that train-distill wrote.';
-    throw new InputError(`${file}: no readable JSON (${(error as Error).message})`, hint);
+    throw new InputError(`${file}: not valid JSON (${(error as Error).message})`, hint);
   }
   return parseRunRecord(json, file);
 }

@@ -25,6 +25,9 @@ export interface SafetensorsHeader {
 const HINT =
   'The file is damaged or not safetensors: copy or download it again, and compare its sha256 with the source.';
 
+/** About 30,000 tensors; BERT-large has 391. Parsing takes a multiple of this, whatever the size of the file. */
+const MAX_HEADER = 2 ** 22;
+
 /** `length` of the JSON text from the first bytes of a file (8, or fewer if the file is shorter) of `fileBytes` bytes. */
 export function headerLength(start: Uint8Array, fileBytes: number, file: string): number {
   if (start.length < 8) {
@@ -34,6 +37,9 @@ export function headerLength(start: Uint8Array, fileBytes: number, file: string)
   if (length === 0n) throw new InputError(`${file}: the header length is 0`, HINT);
   if (length > BigInt(fileBytes - 8)) {
     throw new InputError(`${file}: the header length ${length} reaches beyond the file of ${fileBytes} bytes`, HINT);
+  }
+  if (length > BigInt(MAX_HEADER)) {
+    throw new InputError(`${file}: a header of ${length} bytes, more than ${MAX_HEADER}`, HINT);
   }
   return Number(length);
 }

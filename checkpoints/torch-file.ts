@@ -21,6 +21,9 @@ const LEGACY = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
 /** Tensors may share storages (tied weights); beyond this many uses of each element the file would inflate. */
 const MAX_SHARING = 4;
 
+/** About 10,000 tensors. A pickle builds objects of many times its size, so that this bounds the memory. */
+const MAX_PICKLE = 2 ** 20;
+
 export class TorchFile {
   readonly file: string;
   readonly tensors: ReadonlyMap<string, TorchTensor>;
@@ -99,6 +102,9 @@ async function findParts(
   const pickle = pickles[0];
   if (pickle === undefined || pickles.length > 1) {
     throw new InputError(`${file}: a zip with ${pickles.length} files data.pkl, expected 1`, DAMAGED);
+  }
+  if (pickle.bytes > MAX_PICKLE) {
+    throw new InputError(`${file}: a data.pkl of ${pickle.bytes} bytes, more than ${MAX_PICKLE}`, CONVERT);
   }
   const root = pickle.name.slice(0, -'data.pkl'.length);
   const order = entries.get(`${root}byteorder`);

@@ -2,10 +2,9 @@
  * The weight files of a Hugging Face folder behind one interface: names, shapes and dtypes at once, values one tensor at
  * a time.
  */
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { InputError } from '../common/errors.ts';
-import { exists, sha256, sha256File } from './files.ts';
+import { exists, readText, sha256, sha256File } from './files.ts';
 import { SafetensorsFile, type Tensor } from './safetensors.ts';
 import { TorchFile } from './torch-file.ts';
 import { type Json, JsonError, parseStrictJson } from './strict-json.ts';
@@ -125,9 +124,10 @@ async function openIndexed(dir: string): Promise<WeightSource> {
 
 async function readWeightMap(index: string): Promise<Map<string, string>> {
   const hint = 'The index is damaged: save or download the model again.';
+  const text = await readText(index, hint);
   let root: Json;
   try {
-    root = parseStrictJson(await readFile(index, 'utf8'));
+    root = parseStrictJson(text);
   } catch (error) {
     if (error instanceof JsonError) throw new InputError(`${index}: not valid JSON: ${error.message}`, hint);
     throw error;

@@ -184,6 +184,18 @@ describe('loadModel', () => {
     await expect(loadWeights(await write(without(...prefixes)))).rejects.toThrow(message);
   });
 
+  it('refuses a config.json that is not UTF-8, not JSON, or a folder', async () => {
+    const folder = await write(weights());
+    const file = join(folder, 'config.json');
+    writeFileSync(file, Uint8Array.of(0x22, 0xff, 0x22));
+    await expect(loadWeights(folder)).rejects.toThrow(`${file}: is not UTF-8`);
+    writeFileSync(file, '{');
+    await expect(loadWeights(folder)).rejects.toThrow(`${file}: not valid JSON`);
+    rmSync(file);
+    mkdirSync(file);
+    await expect(loadWeights(folder)).rejects.toThrow(InputError);
+  });
+
   it('refuses two tensors that mean the same parameter', async () => {
     const tensors = weights();
     tensors.set('embeddings.LayerNorm.gamma', tensors.get('bert.embeddings.LayerNorm.weight')!);

@@ -99,6 +99,10 @@ describe('reading', () => {
     await expect(readSafetensors(file)).rejects.toThrow(file);
   });
 
+  it('refuses a header beyond 4 MiB before parsing it', async () => {
+    await expect(readSafetensors(withHeader(`{${' '.repeat(2 ** 22)}}`))).rejects.toThrow(/header of 4194306 bytes/);
+  });
+
   it('takes __proto__ as a name', async () => {
     const { tensors } = await readSafetensors(
       withHeader('{"__proto__":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', 1),

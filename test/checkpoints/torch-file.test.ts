@@ -192,6 +192,7 @@ describe('the archive', () => {
       ],
       /twice/,
     ],
+    ['a huge pickle', [['a/data.pkl', Buffer.alloc(2 ** 20 + 1, '}')]], /data\.pkl of 1048577 bytes/],
     [
       'two pickles',
       [
