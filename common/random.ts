@@ -165,23 +165,25 @@ export class CounterRandom {
    */
   fillDropout(out: Float32Array, rate: number): Float32Array {
     if (!(rate >= 0 && rate < 1)) throw new Error(`dropout rate ${rate} is not in [0, 1)`);
-    const threshold = Math.round(rate * 0x100000000);
+    const threshold = Math.min(Math.round(rate * 0x100000000), 0xffffffff);
     if (threshold === 0) return out.fill(1);
-    const keep = 1 / (1 - rate);
+    const keep = Math.fround(1 / (1 - rate));
     for (let at = 0; at < out.length; at += 32) {
       let undecided = 0xffffffff | 0;
-      let dropped = 0;
+      let kept = 0;
       for (let bit = 31; bit >= 0 && undecided !== 0; bit--) {
-        const word = this.uint32();
+        const word = this.#used < 4 ? this.#block[this.#used++]! : this.uint32();
         if (((threshold >>> bit) & 1) === 1) {
-          dropped |= undecided & ~word;
           undecided &= word;
         } else {
+          kept |= undecided & word;
           undecided &= ~word;
         }
       }
+      // What equals the threshold in all 32 bits is not below it.
+      kept |= undecided;
       const end = Math.min(32, out.length - at);
-      for (let i = 0; i < end; i++) out[at + i] = ((dropped >>> i) & 1) === 1 ? 0 : keep;
+      for (let i = 0; i < end; i++) out[at + i] = ((kept >>> i) & 1) * keep;
     }
     return out;
   }

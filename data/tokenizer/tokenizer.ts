@@ -76,6 +76,7 @@ function checkSections(json: unknown, where: string): TokenizerJson {
   return tokenizer;
 }
 
+/** A BERT tokeniser: texts or pairs to framed, optionally truncated token ids. */
 export class Tokenizer {
   /** The contents of tokenizer.json and tokenizer_config.json, to be stored with a model. */
   readonly tokenizerJson: unknown;
