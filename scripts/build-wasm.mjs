@@ -1,7 +1,8 @@
 // Compiles the ring kernels to ring/kernels/kernels.wasm (committed) with a pinned zig. For developers who change
 // ring/kernels/src; users never need it.
 import { execFileSync } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,4 +19,15 @@ execFileSync(
   ],
   { stdio: 'inherit' },
 ); // prettier-ignore
-console.log(`${target}: ${statSync(target).size} bytes`);
+
+// What it was built from, so that a test can tell when the sources moved on.
+const sha256 = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
+const source = join(root, 'ring', 'kernels', 'src');
+const files = readdirSync(source).filter((name) => name !== 'addon.cc');
+const record = {
+  compiler: ZIG,
+  wasm: sha256(target),
+  sources: Object.fromEntries(files.sort().map((name) => [name, sha256(join(source, name))])),
+};
+writeFileSync(`${target}.json`, `${JSON.stringify(record, null, 2)}\n`);
+console.log(`ring/kernels/kernels.wasm: ${readFileSync(target).length} bytes`);

@@ -1,3 +1,4 @@
+import { Failure } from '../../common/errors.ts';
 import type { Kernels } from './kernels.ts';
 
 /** Parameters of each kernel: u an integer, r an array read, w an array written. */
@@ -22,6 +23,17 @@ type Operand = Uint8Array | Uint32Array | Int32Array | Float64Array | BigInt64Ar
 const PAGE = 65536;
 const ALIGN = 64;
 
+function grow(memory: WebAssembly.Memory, bytes: number): void {
+  try {
+    memory.grow(Math.ceil((bytes - memory.buffer.byteLength) / PAGE));
+  } catch {
+    throw new Failure(
+      `the WebAssembly kernels got no ${Math.ceil(bytes / 2 ** 20)} MiB for one operation`,
+      'process fewer texts at once, or install a C++ compiler and run `npm rebuild` for the native kernels',
+    );
+  }
+}
+
 /**
  * Kernels in WebAssembly (SIMD, one thread). Operands are copied into its memory and results out of it; the memory is reused
  * from call to call and grows to the largest call.
@@ -44,7 +56,7 @@ export async function instantiateWasm(bytes: BufferSource): Promise<Kernels> {
           top += Math.ceil(arg.byteLength / ALIGN) * ALIGN;
         }
       }
-      if (top > memory.buffer.byteLength) memory.grow(Math.ceil((top - memory.buffer.byteLength) / PAGE));
+      if (top > memory.buffer.byteLength) grow(memory, top);
       const heap = new Uint8Array(memory.buffer);
       const view = (a: Operand): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
       for (let i = 0; i < args.length; i++) if (signature[i] === 'r') heap.set(view(args[i] as Operand), at[i]!);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { availableKernels } from '../../ring/kernels/node.ts';
+import { expand } from '../../ring/prg-node.ts';
 import * as ring from '../../ring/index.ts';
 import * as twin from '../support/ring-twin.ts';
 
@@ -55,7 +56,7 @@ describe.each(sets)('$name kernels', (set) => {
         const a = Array.from({ length: len }, (_, i) =>
           twin.mod(0x9e3779b97f4a7c15f39cc0605cedc835n * BigInt(i * 131 + n), n),
         );
-        const b = [...a].reverse();
+        const b = a.toReversed();
         const w = fromBigInts(a, n);
         expect(toBigInts(w)).toEqual(a);
         expect(toBigInts(ring.mul(w, fromBigInts(b, n)))).toEqual(twin.zip(twin.OPS.mul, a, b, n));
@@ -220,9 +221,26 @@ describe.each(sets)('$name kernels', (set) => {
     const a = draw(m * k, 1n);
     const b = draw(k * cols, 77n);
     const expected = twin.matmul(a, b, m, k, cols, n);
-    for (const threads of [1, 3]) {
-      set.setThreads(threads);
-      expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
+    expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
+  });
+
+  it('gives the same words on several threads', () => {
+    // Above the least work for two threads: cut by rows, by columns, and a Fourier sum.
+    const draw = (n: number, count: number, salt: number): ring.Words =>
+      expand(new Uint8Array(32).fill(salt), n, count);
+    const products = ([[32, 201, 300, 165], [64, 19, 1000, 501], [43, 402, 128, 165], [128, 70, 500, 260]] as const).map(
+      ([n, m, k, cols]) => () => ring.matmul(draw(n, m * k, 1), draw(n, k * cols, 2), m, k, cols),
+    ); // prettier-ignore
+    const K = 9;
+    const spec = trigSpec(14, Array(K).fill(-12345n) as bigint[], Array(K).fill(777n) as bigint[], 20);
+    const sums = [27, 43].map((n) => () => ring.fourierDot(draw(14, 70_001, 3), draw(n, 70_001 * 2 * K, 4), spec, n));
+    for (const f of [...products, ...sums]) {
+      set.setThreads(1);
+      const one = f();
+      for (const threads of [2, 3]) {
+        set.setThreads(threads);
+        expect(ring.equal(f(), one)).toBe(true);
+      }
     }
     set.setThreads(1);
   });
@@ -310,13 +328,12 @@ describe.each(sets)('$name kernels', (set) => {
     );
   });
 
-  it('evaluates a Fourier series over a period wider than 32 bits, on threads', () => {
-    const spec = { ...trigSpec(20, [3n << 30n, -5n], [7n, -(1n << 33n) + 9n], 24), b: 36, l: 26 };
-    const wide = { ...spec, loCos: new Int32Array(2 ** 26).fill(1 << 28), loSin: new Int32Array(2 ** 26) };
-    const c = Array.from({ length: 5 }, (_, i) => twin.mod(BigInt(i) * 0x9e3779b97f4a7c15n, 36));
-    expect(toBigInts(ring.fourierPublic(fromBigInts(c, 36), wide))).toEqual(
-      twin.fourierPublic(c, wide).map((v) => twin.mod(v, 64)),
-    );
+  it('evaluates a Fourier series over a period wider than 32 bits', () => {
+    const spec = trigSpec(36, [3n << 30n, -5n], [7n, -(1n << 33n) + 9n], 24);
+    const c = Array.from({ length: 25 }, (_, i) => twin.mod(BigInt(i) * 0x9e3779b97f4a7c15n, 36));
+    const w = fromBigInts(c, 36);
+    expect(toBigInts(ring.fourierPublic(w, spec))).toEqual(twin.fourierPublic(c, spec).map((v) => twin.mod(v, 64)));
+    expect(toBigInts(ring.fourierSecret(w, spec, 43))).toEqual(twin.fourierSecret(c, spec, 43));
   });
 });
 

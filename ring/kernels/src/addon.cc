@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -37,8 +38,14 @@ void parallel(uint32_t length, uint32_t grain, uint64_t work, uint64_t workPerTh
   const uint64_t parts = std::max<uint64_t>(1, std::min<uint64_t>({maxThreads, grains, paid}));
   const auto cut = [=](uint64_t i) { return static_cast<uint32_t>(std::min<uint64_t>(length, grains * i / parts * grain)); };
   std::vector<std::thread> threads;
-  for (uint64_t i = 1; i < parts; ++i) threads.emplace_back(f, cut(i), cut(i + 1));
+  uint64_t started = 1;
+  try {
+    for (; started < parts; ++started) threads.emplace_back(f, cut(started), cut(started + 1));
+  } catch (const std::system_error&) {
+    // The system has no thread left to give: this one does the rest.
+  }
   f(cut(0), cut(1));
+  if (started < parts) f(cut(started), length);
   for (auto& thread : threads) thread.join();
 }
 
