@@ -12,7 +12,8 @@ const SOURCE_SHA256 = '6e1ed4405b65c7eabf1d199a7f7c437091ac21da0ea7467b410a74062
 const SEED = 'polarity split 1';
 const HELD_OUT = 1066;
 
-const [zipFile, out = join(dirname(dirname(fileURLToPath(import.meta.url))), 'data', 'polarity')] = process.argv.slice(2);
+const [zipFile, out = join(dirname(dirname(fileURLToPath(import.meta.url))), 'data', 'polarity')] =
+  process.argv.slice(2);
 if (zipFile === undefined) {
   process.stderr.write('usage: node scripts/make-polarity.mjs sentence_polarity.zip [OUT]\n');
   process.exit(2);
@@ -57,7 +58,10 @@ const identity = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
 
 const groups = new Map();
 let read = 0;
-for (const [suffix, label] of [['neg', 'negative'], ['pos', 'positive']]) {
+for (const [suffix, label] of [
+  ['neg', 'negative'],
+  ['pos', 'positive'],
+]) {
   const bytes = member(`sentence_polarity/rt-polarity.${suffix}`);
   for (const line of new TextDecoder('utf-8', { fatal: true }).decode(bytes).split('\n')) {
     const sentence = repaired(line).replace(/\s+/g, ' ').trim();
@@ -76,14 +80,20 @@ for (const group of groups.values()) {
 }
 const ordered = kept
   .map((row) => ({ ...row, rank: sha256(SEED, '\0', row.sentence) }))
-  .sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
+  .toSorted((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
 
-const parts = { test: ordered.slice(0, HELD_OUT), dev: ordered.slice(HELD_OUT, 2 * HELD_OUT), train: ordered.slice(2 * HELD_OUT) };
+const parts = {
+  test: ordered.slice(0, HELD_OUT),
+  dev: ordered.slice(HELD_OUT, 2 * HELD_OUT),
+  train: ordered.slice(2 * HELD_OUT),
+};
 mkdirSync(out, { recursive: true });
 process.stdout.write(`${read} snippets read, ${ordered.length} kept\n`);
 for (const [name, rows] of Object.entries(parts)) {
   const text = ['sentence\tlabel', ...rows.map((row) => `${row.sentence}\t${row.label}`), ''].join('\n');
   writeFileSync(join(out, `${name}.tsv`), text);
   const positive = rows.filter((row) => row.label === 'positive').length;
-  process.stdout.write(`${name}: ${rows.length} (${rows.length - positive} negative, ${positive} positive) ${sha256(text)}\n`);
+  process.stdout.write(
+    `${name}: ${rows.length} (${rows.length - positive} negative, ${positive} positive) ${sha256(text)}\n`,
+  );
 }
