@@ -2,11 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ext as asExt, operand } from '../../protocol/check.ts';
+import { RefusedError } from '../../common/errors.ts';
+import { clientEmbedding } from '../../protocol/gates/embedding.ts';
 import { extLift } from '../../protocol/gates/ext.ts';
 import { centreConstants } from '../../protocol/gates/centre.ts';
 import { definitionOf, masked } from '../../protocol/suite/masked.ts';
 import { blocks, count, type Dims } from '../../protocol/shape.ts';
-import { add, concatWords, slice, sub, type Words } from '../../ring/index.ts';
+import { add, concatWords, slice, sub, toBigInts, zeros, type Words } from '../../ring/index.ts';
 import { Draw, OPS, makeCase, type Case } from '../support/gate-cases.ts';
 import { joined, runGates, type Step } from '../support/gate-harness.ts';
 import { signedIntegers } from '../support/spec-vectors.ts';
@@ -83,6 +85,25 @@ describe.each(OPS)('%s', (op) => {
     const step = run(makeCase(op, draw, dims), dims, draw);
     for (const reason of step.reasons) expect(reason).toMatch(/uniform/);
   });
+});
+
+describe('the client’s embedding', () => {
+  const gate = { name: 'emb', vocab: 7, split: 2, n: 20 };
+  const masks = (tokens: number): [Words, Words] => [zeros(20, tokens * 5), zeros(20, tokens * 2)];
+  it('is one-hot in both levels, the type last', () => {
+    const { E1, E2 } = clientEmbedding(gate, [6, 1], [0, 1], ...masks(2));
+    expect(toBigInts(E1)).toEqual([0n, 0n, 0n, 1n, 0n, 1n, 0n, 0n, 0n, 1n]);
+    expect(toBigInts(E2)).toEqual([1n, 0n, 0n, 1n]);
+  });
+  it.each([
+    [[7], [0]],
+    [[-1], [0]],
+    [[1.5], [0]],
+    [[1], [2]],
+    [[1], []],
+  ])('refuses ids %j with types %j', (ids, types) =>
+    expect(() => clientEmbedding(gate, ids, types, ...masks(ids.length))).toThrow(RefusedError),
+  );
 });
 
 describe('centre', () => {

@@ -72,7 +72,7 @@ describe('digest', () => {
   it('is that of the canonical text: sorted keys, no white space', () => {
     expect(canonicalJson({ b: [1, { d: 'x', c: null }], a: true })).toBe('{"a":true,"b":[1,{"c":null,"d":"x"}]}');
     const program = tinyProgram();
-    const shuffled = Object.fromEntries(Object.entries(program).reverse()) as unknown as Program;
+    const shuffled = Object.fromEntries(Object.entries(program).toReversed()) as unknown as Program;
     expect(programDigest(shuffled, sha256)).toBe(programDigest(program, sha256));
     expect(programDigest(program, sha256)).toMatch(/^[0-9a-f]{64}$/);
   });
@@ -221,6 +221,38 @@ describe('every gate refuses', () => {
       expect(attempt, what).toThrow(PlanError);
       expect(attempt, what).toThrow(new RegExp(`gate ${gate.name} \\(${op}\\): `));
     }
+  });
+
+  it.each<[Gate['op'], string, (gate: Loose) => Loose, RegExp]>([
+    ['truncate', 'another ring than its input − by', (g) => ({ ...g, n: g.n - 1 }), /is not ring/],
+    ['truncate', 'all bits', (g) => ({ ...g, by: g.n + g.by }), /truncation by/],
+    ['truncate', 'a negative number of bits', (g) => ({ ...g, by: -1 }), /truncation by -1/],
+    ['product', 'a ring not above its first input', (g) => ({ ...g, n: 3 }), /not above ring/],
+    ['square', 'a ring below its input + 2', (g) => ({ ...g, n: 4 }), /below ring/],
+    ['ext', 'a lift to its own ring', (g) => ({ ...g, lift: g.n }), /lift/],
+    ['ext', 'a lift above 128', (g) => ({ ...g, lift: 129 }), /lift/],
+    ['ext', 'two bits', (g) => ({ ...g, n: 2 }), /in range/],
+    ['scale', 'a factor of 2^31', (g) => ({ ...g, by: 2 ** 31 }), /factor/],
+    ['fourier', 'a ring all truncated', (g) => ({ ...g, n: g.table.g1 + g.table.g2 - g.table.fOut }), /to truncate/],
+    [
+      'fourier',
+      'an output finer than the words',
+      (g) => ({ ...g, table: { ...g.table, fOut: g.table.g1 + g.table.g2 + 1 } }),
+      /to truncate/,
+    ],
+    ['fourier', 'a period above its input', (g) => ({ ...g, table: { ...g.table, b: 26 } }), /period/],
+    ['fourier', 'more cosines than sines', (g) => ({ ...g, table: { ...g.table, a: [...g.table.a, '1'] } }), /cosines/],
+    [
+      'fourier',
+      'coefficients of 2^34',
+      (g) => ({ ...g, table: { ...g.table, a: g.table.a.map(() => String(2 ** 34)) } }),
+      /too large/,
+    ],
+    ['fourier', 'columns beyond its input', (g) => ({ ...g, columns: [0, 99] }), /columns/],
+  ])('%s: %s', (op, _, spoil, what) => {
+    const { gate, check } = at(op);
+    expect(() => check(spoil(gate))).toThrow(PlanError);
+    expect(() => check(spoil(gate))).toThrow(what);
   });
 
   it.each(['embedding', 'bias', 'linear'] as const)('%s: a tensor of another role, shape or smaller ring', (op) => {

@@ -1,0 +1,70 @@
+/** The functionality of the gates that have no vectors, in BigInt loops over text, head, row and column: no code of the gates. */
+import type { Gate } from '../../protocol/program.ts';
+import type { Dims } from '../../protocol/shape.ts';
+
+/** One text's matrix. */
+export type Matrix = bigint[][];
+
+interface Given {
+  readonly inputs: readonly Matrix[];
+  readonly tensor: Matrix;
+  readonly length: number;
+  readonly heads: number;
+}
+type Reference = (gate: never, given: Given) => Matrix;
+type Of<Op extends Gate['op']> = Extract<Gate, { op: Op }>;
+
+const dot = (x: readonly bigint[], y: readonly bigint[]): bigint => x.reduce((sum, v, i) => sum + v * y[i]!, 0n);
+
+export const references: Partial<Record<Gate['op'], Reference>> = {
+  bias: ({ along }: Of<'bias'>, { inputs: [x], tensor, length }) =>
+    x!.map((row, i) =>
+      row.map((v, j) => {
+        if (along === 'cols') return v + tensor[0]![j]!;
+        return v + (along === 'position' ? tensor[i]![j]! : tensor[0]![Math.floor(i / length)]!);
+      }),
+    ),
+  linear: ({ elementwise }: Of<'linear'>, { inputs: [x], tensor }) =>
+    x!.map((row) =>
+      elementwise
+        ? row.map((v, j) => v * tensor[0]![j]!)
+        : tensor[0]!.map((_, j) => dot(row, tensor.map((w) => w[j]!))),
+    ), // prettier-ignore
+  matmul: ({ form }: Of<'matmul'>, { inputs: [x, y], length, heads }) => {
+    const D = y![0]!.length / heads;
+    const head = (m: Matrix, h: number): Matrix => m.map((row) => row.slice(h * D, (h + 1) * D));
+    return Array.from({ length: heads }, (_, h) => {
+      const right = head(y!, h);
+      if (form === 'scores') return head(x!, h).map((q) => right.map((k) => dot(q, k)));
+      const P = x!.slice(h * length, (h + 1) * length);
+      return P.map((p) => right[0]!.map((_v, j) => dot(p, right.map((v) => v[j]!)))); // prettier-ignore
+    }).flat();
+  },
+  scale: ({ by }: Of<'scale'>, { inputs: [x] }) => x!.map((row) => row.map((v) => BigInt(by) * v)),
+  sum: (_: Of<'sum'>, { inputs: [x] }) => x!.map((row) => [row.reduce((a, b) => a + b, 0n)]),
+  add: ({ sign }: Of<'add'>, { inputs: [x, y] }) =>
+    x!.map((row, i) => row.map((v, j) => v + BigInt(sign) * y![i]![j]!)),
+  concat: (_: Of<'concat'>, { inputs }) => inputs[0]!.map((_row, i) => inputs.flatMap((x) => x[i]!)),
+  mergeHeads: (_: Of<'mergeHeads'>, { inputs: [x], length, heads }) =>
+    Array.from({ length }, (_row, i) => Array.from({ length: heads }, (_h, h) => x![h * length + i]!).flat()),
+  firstToken: (_: Of<'firstToken'>, { inputs: [x] }) => [x![0]!],
+  square: ({ rowSum }: Of<'square'>, { inputs: [x] }) =>
+    x!.map((row) => (rowSum ? [dot(row, row)] : row.map((v) => v * v))),
+  product: ({ broadcast }: Of<'product'>, { inputs: [x, w] }) =>
+    x!.map((row, i) => row.map((v, j) => v * w![i]![broadcast === 'row' ? 0 : j]!)),
+};
+
+/** A wire's words as one matrix a text: rows first, head-major. */
+export function matrices(
+  words: readonly bigint[],
+  rows: 'token' | 'head' | 'text',
+  cols: number | 'keys',
+  dims: Dims,
+): Matrix[] {
+  let at = 0;
+  return dims.lengths.map((L) => {
+    const height = rows === 'token' ? L : rows === 'head' ? L * dims.heads : 1;
+    const width = cols === 'keys' ? L : cols;
+    return Array.from({ length: height }, () => words.slice(at, (at += width)));
+  });
+}
