@@ -1,4 +1,6 @@
 /** The compiler: trace → calibrate → fit and plan → fold → lower, one pass a file. */
+import { createHash } from 'node:crypto';
+import { checkProgram } from '../protocol/resolve.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { calibrate, type Sample } from './calibrate.ts';
@@ -36,5 +38,7 @@ export async function compile(options: CompileOptions): Promise<Compiled> {
     progress?.('plan', done, total, what),
   );
   const folded = fold(model, plan, (done, total) => progress?.('fold', done, total));
-  return { plan, folded, ...lower(plan, folded) };
+  const lowered = lower(plan, folded);
+  checkProgram(lowered.program, (bytes) => createHash('sha256').update(bytes).digest('hex'));
+  return { plan, folded, ...lowered };
 }

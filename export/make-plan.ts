@@ -51,6 +51,10 @@ export const PLANS: Readonly<Record<string, PlanOptions>> = { balanced: BALANCED
 /** A fit this far above its tolerance is refused: its error would show in the answers. */
 const HOPELESS = 20;
 
+/** Harmonics that reach the tolerances, measured over the ratios of real models. */
+const ROOT_K = (ratio: number): number => 4.5 * ratio ** 0.55;
+const RECIPROCAL_K = (ratio: number): number => 0.7 * ratio ** 0.9;
+
 const bits = (x: number): number => Math.floor(Math.log2(Math.max(x, 1e-9))) + 1;
 
 export interface PlanProgress {
@@ -159,7 +163,12 @@ class Planner {
     const scale = 2 ** (2 * ft);
     const drop = Math.max(0, Math.floor(Math.log2(lo * scale)) - 13);
     const f = (x: number): number => Math.sqrt(m.H) * (x + m.H * m.eps) ** -0.5;
-    const r = fitReciprocal(key, f, lo, hi, { scale: scale / 2 ** drop, tolerance: c.tolr, bits: c.relb });
+    const r = fitReciprocal(key, f, lo, hi, {
+      scale: scale / 2 ** drop,
+      tolerance: c.tolr,
+      bits: c.relb,
+      harmonics: ROOT_K,
+    });
     reached(`${key} variance`, r, c.tolr);
     return { ...r, drop, N: Math.max(bits(hi * scale) + 1, r.gate.b + drop) };
   }
@@ -216,6 +225,7 @@ class Planner {
       scale: scale / 2 ** drop,
       tolerance: c.tolD,
       bits: c.relb,
+      harmonics: RECIPROCAL_K,
     });
     reached(`${l}.D`, r, c.tolD);
     return {

@@ -2,8 +2,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { chmod, copyFile, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RefusedError } from '../../common/errors.ts';
 import { writeFolder, exists } from '../../checkpoints/files.ts';
+import { TOKENIZER_FILES } from '../../data/tokenizer-files.ts';
 import { programDigest } from '../../protocol/codec.ts';
 import type { EmbeddingGate, Program, Resolved } from '../../protocol/program.ts';
 import { fromNumbers, pack, sub, type Words } from '../../ring/index.ts';
@@ -16,15 +16,12 @@ export interface ExportContent {
   /** Plaintext integers of every tensor of the program. */
   readonly tensors: ReadonlyMap<string, { readonly data: ArrayLike<number> }>;
   readonly labels: readonly string[];
-  /** Folder with tokenizer.json and its companions. */
+  /** Folder with the tokeniser files, already checked. */
   readonly tokenizerDir: string;
   /** Writes the provider's own files (plan, plaintext) into its folder. */
   provider(dir: string): Promise<void>;
   readonly overwrite?: boolean;
 }
-
-/** What a tokeniser folder may hold; the first must be there. */
-const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'];
 
 /** Files only their role may read. */
 const SECRET = new Set(['seed.bin', 'seed0.bin', 'seed1.bin', 'masked.bin', 'corrections.bin']);
@@ -145,8 +142,6 @@ export function clientProgram(program: Program): ClientProgram {
 }
 
 async function copyTokenizer(from: string, to: string): Promise<void> {
-  if (!(await exists(join(from, TOKENIZER_FILES[0]!))))
-    throw new RefusedError(`${from}: no ${TOKENIZER_FILES[0]}`, 'Give a tokeniser folder with --tokenizer DIR.');
   for (const name of TOKENIZER_FILES)
     if (await exists(join(from, name))) await copyFile(join(from, name), join(to, name));
 }

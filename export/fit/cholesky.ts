@@ -9,15 +9,20 @@ export function solveCholesky(A: Float64Array, y: Float64Array, n: number): Floa
     row[j] = pivot;
     for (let i = j + 1; i < n; i++) {
       const base = i * n;
+      // four chains: the additions are independent
       let s0 = A[base + j]!;
       let s1 = 0;
+      let s2 = 0;
+      let s3 = 0;
       let k = 0;
-      for (; k + 1 < j; k += 2) {
+      for (; k + 3 < j; k += 4) {
         s0 -= A[base + k]! * row[k]!;
         s1 -= A[base + k + 1]! * row[k + 1]!;
+        s2 -= A[base + k + 2]! * row[k + 2]!;
+        s3 -= A[base + k + 3]! * row[k + 3]!;
       }
-      if (k < j) s0 -= A[base + k]! * row[k]!;
-      A[base + j] = (s0 + s1) / pivot;
+      for (; k < j; k++) s0 -= A[base + k]! * row[k]!;
+      A[base + j] = (s0 + s1 + (s2 + s3)) / pivot;
     }
   }
   const x = Float64Array.from(y);

@@ -2,7 +2,7 @@
 import { RefusedError } from '../../common/errors.ts';
 import type { PlanGate, PlanReciprocal } from '../plan.ts';
 import { integerGate } from './gate.ts';
-import { Fourier, fit, type Fit } from './lawson.ts';
+import { Fourier, fit, type Fit, type FitOptions } from './lawson.ts';
 
 /** Harmonics tried for reciprocals, GeLU groups and tanh, ascending. */
 const RECIPROCAL_K = [8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192];
@@ -20,6 +20,8 @@ export interface ReciprocalOptions {
   readonly tolerance: number;
   /** Significant bits kept at the small end of the result. */
   readonly bits: number;
+  /** Where to start looking for K, by hi / lo. */
+  readonly harmonics: (ratio: number) => number;
 }
 
 /**
@@ -32,27 +34,26 @@ export function fitReciprocal(
   f: (x: number) => number,
   lo: number,
   hi: number,
-  { scale, tolerance, bits }: ReciprocalOptions,
+  { scale, tolerance, bits, harmonics }: ReciprocalOptions,
 ): Omit<PlanReciprocal, 'drop'> {
   const top = hi * 1.02 * scale;
   const b = Math.ceil(Math.log2(top));
   const mul = Math.max(1, Math.floor((8 * 2 ** b) / top));
   const period = ((2 ** b / scale) * 8) / mul;
-  const tried = new Map<number, Fit | undefined>();
+  const problems = new Map<number, Fit | undefined>();
   const at = (i: number): Fit | undefined => {
-    if (!tried.has(i)) tried.set(i, bestRidge(f, lo, hi, period, RECIPROCAL_K[i]!));
-    return tried.get(i);
+    const K = RECIPROCAL_K[i]!;
+    if (!problems.has(K)) problems.set(K, bestRidge(f, { lo, hi, period, harmonics: K, relative: true }, tolerance));
+    return problems.get(K);
   };
   const meets = (i: number): boolean => (at(i)?.error ?? Infinity) < tolerance;
-  // about 0.7 κ^0.9 harmonics reach 1e-3 (measured); then walk to the least K that does
-  const guess = RECIPROCAL_K.findIndex((K) => K >= 0.7 * (hi / lo) ** 0.9);
-  let i = guess < 0 ? RECIPROCAL_K.length - 1 : guess;
+  // measured: about this many harmonics; then walk to the least K that meets the tolerance
+  const guess = RECIPROCAL_K.findIndex((K) => K >= harmonics(hi / lo));
+  const last = RECIPROCAL_K.length - 1;
+  let i = guess < 0 ? last : guess;
   while (i > 0 && meets(i - 1)) i--;
-  while (i < RECIPROCAL_K.length - 1 && !meets(i)) i++;
-  const best = [...tried.values()].reduce((a, c) =>
-    c !== undefined && (a === undefined || c.error < a.error) ? c : a,
-  );
-  const found = meets(i) ? at(i) : best;
+  while (i < last && !meets(i)) i++;
+  const found = meets(i) ? at(i) : bestOf(f, { lo, hi, period, relative: true });
   if (found === undefined)
     throw new RefusedError(
       `fit: ${name}: no series with bounded coefficients on [${lo.toPrecision(3)}, ${hi.toPrecision(3)}]`,
@@ -65,15 +66,22 @@ export function fitReciprocal(
   return { gate, mul, interval: [lo, hi], period, fit_error: found.error };
 }
 
-/** The smallest error over the ridges whose coefficients stay bounded. */
-function bestRidge(f: (x: number) => number, lo: number, hi: number, period: number, K: number): Fit | undefined {
-  const problem = new Fourier(f, { lo, hi, period, harmonics: K, relative: true });
+/** The smallest error over the ridges whose coefficients stay bounded; undefined if none comes near `tolerance`. */
+function bestRidge(f: (x: number) => number, options: FitOptions, tolerance = Infinity): Fit | undefined {
+  const problem = new Fourier(f, options);
   let best: Fit | undefined;
   for (const ridge of RIDGES) {
-    const found = problem.solve(ridge, 14);
-    if (found.size <= SMAX && (best === undefined || found.error < best.error)) best = found;
+    const found = problem.solve(ridge, 14, 2 * Math.min(tolerance, best?.error ?? Infinity));
+    if (found !== undefined && found.size <= SMAX && (best === undefined || found.error < best.error)) best = found;
   }
   return best;
+}
+
+/** Where no number of harmonics meets the tolerance: the best there is, which the bound on the coefficients may put below the most. */
+function bestOf(f: (x: number) => number, options: Omit<FitOptions, 'harmonics'>): Fit | undefined {
+  return RECIPROCAL_K.slice(-4)
+    .map((harmonics) => bestRidge(f, { ...options, harmonics }))
+    .reduce((a, c) => (a === undefined || (c !== undefined && c.error < a.error) ? c : a));
 }
 
 export interface ActivationFit {

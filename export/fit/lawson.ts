@@ -83,7 +83,13 @@ export class Fourier {
     }
   }
 
-  solve(ridge: number, iterations: number): Fit {
+  /**
+   * @param worth gives up (undefined) where the error is still above this after a third of the iterations: what is left
+   * gains less than a factor of two
+   */
+  solve(ridge: number, iterations: number): Fit;
+  solve(ridge: number, iterations: number, worth: number): Fit | undefined;
+  solve(ridge: number, iterations: number, worth = Infinity): Fit | undefined {
     const N = this.#x.length;
     const lawson = new Float64Array(N).fill(1 / N);
     let best: { error: number; coefficients: Float64Array } | undefined;
@@ -93,6 +99,7 @@ export class Fourier {
       let error = 0;
       for (const e of errors) if (e > error) error = e;
       if (best === undefined || error < best.error) best = { error, coefficients };
+      if (step + 1 >= iterations / 3 && best.error > worth) return undefined;
       let total = 0;
       for (let i = 0; i < N; i++) total += lawson[i]! *= errors[i]! / error + 0.02;
       for (let i = 0; i < N; i++) lawson[i]! /= total;
