@@ -52,8 +52,8 @@ export interface StageResult {
   readonly curve: CurvePoint[];
   /** Step whose weights these are. */
   readonly chosenStep: number;
-  /** The chosen weights' metric on the dev set. */
-  readonly best: number | undefined;
+  /** The chosen weights' metrics on the dev set, each with `dev.` before its name; empty without labelled dev data. */
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 const TEACHER = 'teacher:';
@@ -175,7 +175,7 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
   const metric = recipe.metric ?? defaultMetric(model.config.num_labels);
   const key = recipe.seed * 64 + index;
   const curve: CurvePoint[] = [];
-  let best: { value: number; step: number; tensors: StageResult['tensors'] } | undefined;
+  let best: { value: number; point: CurvePoint; tensors: StageResult['tensors'] } | undefined;
   try {
     const source = batches(train, stage.batchSize, key, padId);
     for (let done = 0; done < total; done++) {
@@ -207,13 +207,13 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
         const last = done + 1 === total;
         // Of equally good checkpoints the later one has seen more data.
         if (stage.select === 'last' ? last : best === undefined || value >= best.value) {
-          best = { value, step: done + 1, tensors: snapshot() };
+          best = { value, point, tensors: snapshot() };
         }
       }
     }
     return best === undefined
-      ? { tensors: snapshot(), curve, chosenStep: total, best: undefined }
-      : { tensors: best.tensors, curve, chosenStep: best.step, best: best.value };
+      ? { tensors: snapshot(), curve, chosenStep: total, metrics: {} }
+      : { tensors: best.tensors, curve, chosenStep: best.point.step, metrics: best.point.values };
   } finally {
     await step.release();
     await predictor?.release();

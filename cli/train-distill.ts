@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+import { Command } from 'commander';
+import { addEvaluate } from './train-distill/evaluate.ts';
+import { addStudent } from './train-distill/student.ts';
+import { addTeacher } from './train-distill/teacher.ts';
+import { runCommand, version } from './ui/run.ts';
+
+const program = new Command('train-distill')
+  .description(
+    'Fine-tunes a BERT-family teacher and distils it into a student that secure computation evaluates cheaply.',
+  )
+  .version(version);
+
+addTeacher(program);
+addStudent(program);
+addEvaluate(program);
+program.addHelpText(
+  'after',
+  `
+Examples:
+  train-distill teacher --from MiniLM --task polarity --out runs/teacher
+  train-distill student --teacher runs/teacher --task polarity --preset secformer-centred --recipe fast --out runs/student
+  train-distill evaluate runs/student --task polarity --split test --json
+`,
+);
+
+await runCommand(program);

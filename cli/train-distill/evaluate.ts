@@ -1,0 +1,128 @@
+import type { Command } from 'commander';
+import { randomBytes } from 'node:crypto';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { InputError } from '../../common/errors.ts';
+import { loadModel, requireHead } from '../../checkpoints/index.ts';
+import { readExamples, type Dataset } from '../../data/read.ts';
+import { loadTask, TASK_NAMES } from '../../data/tasks.ts';
+import { loadTokenizer } from '../../data/tokenizer-files.ts';
+import { createEngine } from '../../engine/onnxruntime.ts';
+import type { ModelConfig } from '../../model/config.ts';
+import { measure } from '../../train/evaluate.ts';
+import { prepare } from '../../train/examples.ts';
+import { argmax, predict, probabilities } from '../../train/predict.ts';
+import { progress } from '../ui/progress.ts';
+import { addColumns, addOutput, addThreads, numeric, type ColumnFlags } from './options.ts';
+import { fittingLength } from './teacher.ts';
+import { printResult } from './training.ts';
+
+const SPLITS = ['train', 'dev', 'test'] as const;
+
+interface EvaluateFlags extends ColumnFlags {
+  readonly task?: string;
+  readonly split: string;
+  readonly file?: string;
+  readonly tokenizer?: string;
+  readonly maxLength: number;
+  readonly predictions?: string;
+  readonly threads: number;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+async function readData(flags: EvaluateFlags): Promise<Dataset> {
+  if ((flags.task === undefined) === (flags.file === undefined)) {
+    throw new InputError('give either --task or --file', `Bundled tasks: ${TASK_NAMES.join(', ')}.`);
+  }
+  if (flags.file !== undefined) return readExamples(flags.file, flags);
+  const split = SPLITS.find((name) => name === flags.split);
+  if (split === undefined) throw new InputError(`--split is '${flags.split}'`, `Give ${SPLITS.join(', ')}.`);
+  return (await loadTask(flags.task!))[split];
+}
+
+/** What a model says of one text. */
+export function answer(config: ModelConfig, logits: Float32Array): Record<string, unknown> {
+  if (config.num_labels === 1) return { score: logits[0]!, logits: [...logits] };
+  return { label: config.labels[argmax(logits)]!, probabilities: probabilities(logits), logits: [...logits] };
+}
+
+/** The file appears whole or not at all. */
+async function writeWhole(file: string, text: string): Promise<void> {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    await writeFile(temporary, text, { flag: 'wx' });
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw new InputError(
+      `${file}: cannot be written (${(error as Error).message})`,
+      'Give a path that can be written.',
+    );
+  }
+}
+
+async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
+  const began = Date.now();
+  const data = await readData(flags);
+  const model = await loadModel(dir, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
+  requireHead(model, dir);
+  const { config } = model;
+  const tokenizer = await loadTokenizer(model.tokenizerDir);
+  const { encodings, targets, truncated } = prepare(data, tokenizer, {
+    labels: config.labels,
+    regression: config.num_labels === 1,
+    maxLength: fittingLength(flags.maxLength, config.max_position_embeddings),
+    needLabels: flags.predictions === undefined,
+  });
+  const bar = progress(`Evaluating ${encodings.length} texts`, flags.quiet);
+  const engine = createEngine({ threads: flags.threads });
+  const logits = await predict(model, encodings, engine, {
+    padId: tokenizer.padId,
+    onProgress: (done, total) => bar.update(done, total),
+  });
+  bar.succeed(`${encodings.length} texts evaluated`);
+  if (flags.predictions !== undefined) {
+    await writeWhole(flags.predictions, logits.map((z) => `${JSON.stringify(answer(config, z))}\n`).join(''));
+  }
+  const measured = targets === undefined ? {} : measure(logits, targets);
+  printResult(
+    {
+      command: 'evaluate',
+      model: dir,
+      data: data.source,
+      examples: encodings.length,
+      ...(truncated > 0 ? { truncated } : {}),
+      ...Object.fromEntries(Object.entries(measured).map(([name, { value }]) => [name, value])),
+      // A correlation with a constant is 0/0: reported as 0, and named here.
+      ...(Object.values(measured).every((m) => m.defined)
+        ? {}
+        : { undefined: Object.keys(measured).filter((name) => !measured[name]!.defined) }),
+      seconds: Math.round((Date.now() - began) / 100) / 10,
+    },
+    flags.json,
+  );
+}
+
+export function addEvaluate(program: Command): void {
+  const command = program
+    .command('evaluate')
+    .description('float accuracy of a model folder on labelled texts')
+    .argument('<model>', 'Hugging Face folder of teacher or student')
+    .option('--task <name>', `bundled data: ${TASK_NAMES.join(', ')}`)
+    .option('--split <name>', `part of the task: ${SPLITS.join(', ')}`, 'dev')
+    .option('--file <file>', 'other data: .tsv, .csv, .jsonl or .txt');
+  addColumns(command)
+    .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
+    .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }), 128)
+    .option('--predictions <file>', 'write label, probabilities and logits of every text, one JSON object a line');
+  addOutput(addThreads(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  train-distill evaluate runs/student --task polarity --split test --json
+  train-distill evaluate runs/student --file texts.txt --predictions answers.jsonl
+`,
+    )
+    .action(evaluate);
+}

@@ -1,0 +1,130 @@
+/** Options that the three subcommands share. */
+import type { Command } from 'commander';
+import { availableParallelism } from 'node:os';
+import { InputError } from '../../common/errors.ts';
+import { readExamples, type Dataset } from '../../data/read.ts';
+import { loadTask, TASK_NAMES } from '../../data/tasks.ts';
+import type { Overrides } from '../../train/recipe/recipe.ts';
+
+/** A parser for commander: a number within bounds, else an InputError that names the option. */
+export const numeric =
+  (flag: string, { whole = false, min = 0, above = false }: { whole?: boolean; min?: number; above?: boolean } = {}) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (
+      text.trim() !== '' &&
+      Number.isFinite(value) &&
+      (!whole || Number.isInteger(value)) &&
+      (above ? value > min : value >= min)
+    )
+      return value;
+    const kind = `a ${whole ? 'whole ' : ''}number ${above ? 'above' : 'of at least'} ${min}`;
+    throw new InputError(`${flag} is '${text}'`, `Give ${kind}.`);
+  };
+
+const list = (text: string): string[] => text.split(',').map((part) => part.trim());
+
+export interface ColumnFlags {
+  readonly textColumn?: string;
+  readonly pairColumn?: string;
+  readonly labelColumn?: string;
+}
+
+export interface TrainingFlags extends ColumnFlags {
+  readonly task?: string;
+  readonly train?: string;
+  readonly dev?: string;
+  readonly out: string;
+  readonly dtype: 'F16' | 'F32';
+  readonly tokenizer?: string;
+  readonly recipe: string;
+  readonly seed?: number;
+  readonly threads: number;
+  readonly steps?: number;
+  readonly epochs?: number;
+  readonly lr?: number;
+  readonly batch?: number;
+  readonly maxLength?: number;
+  readonly dropout?: number;
+  readonly freeze?: string[];
+  readonly metric?: string;
+  readonly stage1Steps?: number;
+  readonly stage2Steps?: number;
+  readonly stage1Lr?: number;
+  readonly stage2Lr?: number;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+export const addColumns = (command: Command): Command =>
+  command
+    .option('--text-column <name>', 'column of the text (TSV, CSV, JSONL)')
+    .option('--pair-column <name>', 'column of the second text of a pair')
+    .option('--label-column <name>', 'column of the label');
+
+export const addThreads = (command: Command): Command =>
+  command.option(
+    '--threads <n>',
+    'threads of the engine; with the seed they decide the bits',
+    numeric('--threads', { whole: true, min: 1 }),
+    Math.min(availableParallelism(), 8),
+  );
+
+export const addOutput = (command: Command): Command =>
+  command
+    .option('--json', 'print the result as one JSON object on standard output', false)
+    .option('--quiet', 'no progress on standard error', false);
+
+/** Options of teacher and student. */
+export function addTraining(command: Command, recipe: string): Command {
+  command
+    .option('--task <name>', `bundled data: ${TASK_NAMES.join(', ')}`)
+    .option('--train <file>', 'training data: .tsv, .csv, .jsonl or .txt')
+    .option('--dev <file>', 'data on which the best checkpoint is chosen');
+  addColumns(command)
+    .requiredOption('--out <dir>', 'new folder for the model, in Hugging Face format with run.json')
+    .option('--dtype <dtype>', 'numbers of the weight file: F16 or F32', 'F32')
+    .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
+    .option('--recipe <name|file>', 'built-in recipe or JSON file', recipe)
+    .option('--seed <n>', 'names every random choice', numeric('--seed', { whole: true }))
+    .option('--steps <n>', 'optimiser steps (recipes of one stage)', numeric('--steps', { whole: true, min: 1 }))
+    .option('--epochs <x>', 'passes over the data (recipes of one stage)', numeric('--epochs', { above: true }))
+    .option('--lr <x>', 'peak learning rate of every stage', numeric('--lr', { above: true }))
+    .option('--batch <n>', 'examples per step', numeric('--batch', { whole: true, min: 1 }))
+    .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }))
+    .option('--dropout <p>', 'dropout rate in place of the configured ones', numeric('--dropout'))
+    .option('--freeze <names>', 'beginnings of parameter names not to train, separated by commas', list)
+    .option('--metric <name>', 'metric of the best checkpoint: accuracy, f1, matthews, pearson, spearman');
+  return command;
+}
+
+export const overrides = (flags: TrainingFlags): Overrides => ({
+  seed: flags.seed,
+  maxLength: flags.maxLength,
+  metric: flags.metric,
+  stageSteps: [flags.stage1Steps, flags.stage2Steps],
+  stageLearningRate: [flags.stage1Lr, flags.stage2Lr],
+  steps: flags.steps,
+  epochs: flags.epochs,
+  learningRate: flags.lr,
+  batchSize: flags.batch,
+  dropout: flags.dropout,
+  frozen: flags.freeze,
+});
+
+/** Training and dev data, and the class names if the task has them. @throws InputError unless exactly one source is given */
+export async function trainingData(
+  flags: TrainingFlags,
+): Promise<{ train: Dataset; dev: Dataset | undefined; labels: readonly string[] | undefined }> {
+  if ((flags.task === undefined) === (flags.train === undefined)) {
+    throw new InputError('give either --task or --train', `Bundled tasks: ${TASK_NAMES.join(', ')}.`);
+  }
+  if (flags.task !== undefined) {
+    if (flags.dev !== undefined) throw new InputError('--dev with --task', 'The task brings its own dev data.');
+    const { train, dev, labels } = await loadTask(flags.task);
+    return { train, dev, labels };
+  }
+  const train = await readExamples(flags.train!, flags);
+  const dev = flags.dev === undefined ? undefined : await readExamples(flags.dev, flags);
+  return { train, dev, labels: undefined };
+}

@@ -1,0 +1,86 @@
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { InputError } from '../../common/errors.ts';
+import { loadModel } from '../../checkpoints/index.ts';
+import { loadTokenizer } from '../../data/tokenizer-files.ts';
+import { createEngine } from '../../engine/onnxruntime.ts';
+import { classNames, prepare } from '../../train/examples.ts';
+import { withHead } from '../../train/head.ts';
+import { overrideRecipe } from '../../train/recipe/recipe.ts';
+import { findRecipe } from '../../train/recipe/recipes.ts';
+import { addOutput, addThreads, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
+import { printResult, refuseExisting, trainAndSave } from './training.ts';
+
+interface TeacherFlags extends TrainingFlags {
+  readonly from: string;
+  readonly regression: boolean;
+}
+
+async function teacher(flags: TeacherFlags): Promise<void> {
+  const began = new Date();
+  await refuseExisting(flags.out);
+  checkDtype(flags.dtype);
+  const recipe = overrideRecipe(await findRecipe(flags.recipe, 'teacher'), overrides(flags));
+  const data = await trainingData(flags);
+  if (flags.regression && flags.task !== undefined) {
+    throw new InputError(`--regression with --task ${flags.task}`, 'The task has classes.');
+  }
+  const base = await loadModel(flags.from, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
+  const labels = flags.regression ? ['score'] : (data.labels ?? classNames(data.train));
+  const model = withHead(base, labels, recipe.seed);
+  if (!flags.quiet && model.made.length > 0) {
+    process.stderr.write(pc.dim(`new, by seed ${recipe.seed}: ${model.made.join(', ')}\n`));
+  }
+  const tokenizer = await loadTokenizer(base.tokenizerDir);
+  const maxLength = fittingLength(recipe.maxLength, base.config.max_position_embeddings);
+  const how = { labels, regression: flags.regression, maxLength, needLabels: true };
+  const result = await trainAndSave({
+    command: 'teacher',
+    flags,
+    recipe,
+    model,
+    train: prepare(data.train, tokenizer, how),
+    dev: data.dev === undefined ? undefined : prepare(data.dev, tokenizer, how),
+    padId: tokenizer.padId,
+    engine: createEngine({ threads: flags.threads }),
+    rawConfig: base.rawConfig,
+    tokenizerDir: base.tokenizerDir,
+    modelHash: { base: base.sha256 },
+    config: { task: flags.task ?? 'file', labels: labels.join(',') },
+    began,
+  });
+  printResult({ command: 'teacher', ...result }, flags.json);
+}
+
+/** @throws InputError for a weight format other than F16 and F32 */
+export function checkDtype(dtype: string): void {
+  if (dtype !== 'F16' && dtype !== 'F32') throw new InputError(`--dtype is '${dtype}'`, 'Give F16 or F32.');
+}
+
+/** @throws InputError if the model has fewer positions than the length asks for */
+export function fittingLength(maxLength: number, positions: number): number {
+  if (maxLength <= positions) return maxLength;
+  throw new InputError(
+    `max length ${maxLength}: the model has ${positions} positions`,
+    `Give --max-length ${positions}.`,
+  );
+}
+
+export function addTeacher(program: Command): void {
+  const command = program
+    .command('teacher')
+    .description('fine-tune a pretrained encoder (or a classifier) on labelled texts')
+    .requiredOption('--from <dir>', 'Hugging Face folder of the pretrained model');
+  addTraining(command, 'fine-tune').option('--regression', 'labels are numbers; one output', false);
+  addOutput(addThreads(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  train-distill teacher --from MiniLM --task polarity --out runs/teacher
+  train-distill teacher --from MiniLM --train train.tsv --dev dev.tsv --label-column label --lr 5e-5 --out runs/t
+  train-distill teacher --from MiniLM --train sts.tsv --dev sts-dev.tsv --regression --out runs/similarity
+`,
+    )
+    .action(teacher);
+}

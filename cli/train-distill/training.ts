@@ -1,0 +1,114 @@
+/** What teacher and student have in common: running a recipe with progress, and saving model and record. */
+import { cpus } from 'node:os';
+import pc from 'picocolors';
+import { RefusedError } from '../../common/errors.ts';
+import { saveModel } from '../../checkpoints/index.ts';
+import { exists } from '../../checkpoints/files.ts';
+import { RUN_RECORD_FILE, runRecordJson } from '../../checkpoints/run-record.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Prepared } from '../../train/examples.ts';
+import type { Recipe } from '../../train/recipe/recipe.ts';
+import { runRecipe } from '../../train/recipe/run.ts';
+import type { Model } from '../../train/stage.ts';
+import { progress } from '../ui/progress.ts';
+import { version } from '../ui/run.ts';
+import type { TrainingFlags } from './options.ts';
+
+/** Refuses a folder that exists before hours are spent, not after. */
+export async function refuseExisting(out: string): Promise<void> {
+  if (await exists(out)) throw new RefusedError(`${out}: exists already`, 'Choose another folder, or remove this one.');
+}
+
+export interface Training {
+  readonly command: 'teacher' | 'student';
+  readonly flags: TrainingFlags;
+  readonly recipe: Recipe;
+  readonly model: Model;
+  readonly teacher?: Model;
+  readonly train: Prepared;
+  readonly dev: Prepared | undefined;
+  readonly padId: number;
+  readonly engine: Engine;
+  readonly rawConfig: Readonly<Record<string, unknown>>;
+  readonly tokenizerDir: string;
+  /** sha256 of the weights the run began with, by role. */
+  readonly modelHash: Readonly<Record<string, string>>;
+  /** Further facts for the record. */
+  readonly config: Readonly<Record<string, string | number | number[][]>>;
+  readonly began: Date;
+}
+
+const short = (x: number): string => (x === 0 || Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(2));
+
+/** Trains (nothing if the recipe has no stages left), saves, and returns what is printed. */
+export async function trainAndSave(t: Training): Promise<Record<string, unknown>> {
+  const { flags, recipe, train, dev, engine } = t;
+  for (const data of [train, dev]) {
+    if (data !== undefined && data.truncated > 0 && !flags.quiet) {
+      const many = `${data.truncated} of ${data.encodings.length}`;
+      process.stderr.write(pc.yellow(`${data.source}: ${many} texts cut to ${recipe.maxLength} tokens\n`));
+    }
+  }
+  let finish: (() => void) | undefined;
+  const result = await runRecipe({
+    ...t,
+    onStage: (stage, index) => {
+      finish?.();
+      const bar = progress(`Stage ${index + 1} of ${recipe.stages.length}: ${stage.name}`, flags.quiet);
+      let measured = '';
+      let loss: number | undefined;
+      finish = () => bar.succeed(`Stage ${stage.name}: loss ${short(loss ?? Number.NaN)}${measured}`);
+      return {
+        onStep: (done, total, values) => {
+          // An average of the recent past reads better than single batches.
+          loss = loss === undefined ? values['loss']! : 0.95 * loss + 0.05 * values['loss']!;
+          bar.update(done, total, `loss ${short(loss)} · rate ${values['rate']!.toExponential(1)}${measured}`);
+        },
+        onEvaluation: ({ values }) => {
+          const shown = Object.entries(values).filter(([name]) => !name.endsWith('loss'));
+          measured = ` · ${shown.map(([name, value]) => `${name} ${value.toFixed(4)}`).join(' · ')}`;
+        },
+      };
+    },
+  });
+  finish?.();
+  const seconds = (Date.now() - t.began.getTime()) / 1000;
+  const record = runRecordJson({
+    format: 'run-record',
+    version: 1,
+    command: t.command,
+    started: t.began.toISOString(),
+    seconds,
+    config: { ...t.config, recipe: JSON.parse(JSON.stringify(recipe)), dtype: flags.dtype },
+    dataHash: { train: train.hash, ...(dev === undefined ? {} : { dev: dev.hash }) },
+    modelHash: { ...t.modelHash },
+    seed: recipe.seed,
+    threads: engine.threads,
+    versions: {
+      toolkit: version,
+      engine: engine.name,
+      node: process.version,
+      platform: `${process.platform} ${process.arch}`,
+      processor: cpus()[0]?.model ?? 'unknown',
+    },
+    curve: result.curve.map((point) => ({ ...point, values: { ...point.values } })),
+    metrics: { ...result.metrics },
+  });
+  await saveModel(flags.out, {
+    config: result.config,
+    rawConfig: t.rawConfig,
+    tensors: result.tensors,
+    tokenizerDir: t.tokenizerDir,
+    dtype: flags.dtype,
+    extra: { [RUN_RECORD_FILE]: record },
+  });
+  const steps = result.curve.filter(({ values }) => 'loss' in values).length;
+  return { out: flags.out, steps, seconds: Math.round(seconds * 10) / 10, ...result.metrics };
+}
+
+/** The result: one JSON object, or lines a person reads. */
+export function printResult(result: Readonly<Record<string, unknown>>, json: boolean): void {
+  if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  else
+    for (const [name, value] of Object.entries(result)) process.stdout.write(`${name.padEnd(16)} ${String(value)}\n`);
+}
