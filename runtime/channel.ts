@@ -107,10 +107,18 @@ export class MessageChannel implements Channel {
   #ended!: (reason: Failure) => void;
   #sent = 0;
   #received = 0;
+  readonly #queueLimit: number;
 
-  /** `timeout` in milliseconds bounds every `receive`. */
-  constructor(peer: string, timeout: number, transmit: (message: Uint8Array) => Promise<void> | void, end: () => void) {
+  /** `timeout` in milliseconds bounds every `receive`; more than `queueLimit` messages that nobody awaits end the channel. */
+  constructor(
+    peer: string,
+    timeout: number,
+    transmit: (message: Uint8Array) => Promise<void> | void,
+    end: () => void,
+    queueLimit = Number.POSITIVE_INFINITY,
+  ) {
     this.peer = peer;
+    this.#queueLimit = queueLimit;
     this.#timeout = timeout;
     this.#transmit = transmit;
     this.#end = end;
@@ -145,6 +153,9 @@ export class MessageChannel implements Channel {
     this.traffic.receivedBytes += message.length;
     this.#queue.push(message);
     this.#pump();
+    if (this.#queue.length > this.#queueLimit) {
+      this.fail(new PeerError(`${this.peer} sent more than was asked for`, 'the session is over; ask again'));
+    }
   }
 
   /** The transport ended. What has been delivered before is still received. */

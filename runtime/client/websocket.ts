@@ -11,6 +11,9 @@ export interface WebSocketLike {
   onerror: (() => void) | null;
 }
 
+/** Messages a peer may send ahead: the handshake never has more than two under way. */
+const UNREAD_LIMIT = 4;
+
 /** Wraps an open socket. `timeout` in milliseconds bounds every message. */
 export function webSocketChannel(socket: WebSocketLike, peer: string, timeout: number): MessageChannel {
   const channel = new MessageChannel(
@@ -18,6 +21,7 @@ export function webSocketChannel(socket: WebSocketLike, peer: string, timeout: n
     timeout,
     (message) => socket.send(message),
     () => socket.close(),
+    UNREAD_LIMIT,
   );
   socket.binaryType = 'arraybuffer';
   socket.onmessage = ({ data }) => {

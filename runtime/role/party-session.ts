@@ -23,6 +23,9 @@ export interface ServedModel extends PartyModel {
   readonly check: Uint8Array;
 }
 
+/** Most texts of one session. */
+export const MAX_TEXTS = 8;
+
 /** How a party reaches the others in one session. */
 export interface Links {
   readonly client: Channel;
@@ -171,6 +174,7 @@ class Serving {
     }
     this.#sameExport(hello.session, client.peer);
     const dims = { lengths: own.lengths, heads: program.heads };
+    if (own.lengths.length > MAX_TEXTS) throw new RefusedError(`${own.lengths.length} texts in one session, at most ${MAX_TEXTS}`, 'ask in several sessions');
     const gates = resolve(program, dims);
     const gate = gates.findIndex(({ op }) => op === 'embedding');
     if (gate < 0) throw new Error('a program has an embedding');

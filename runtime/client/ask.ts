@@ -1,0 +1,159 @@
+/**
+ * The client's side of a session: it masks its tokens with masks that the two parties give it the leaves of, sends the same
+ * message to both, and adds the two shares it gets back. Runs in a browser: no `node:` module; `crypto` is WebCrypto.
+ */
+import type { Failure } from '../../common/errors.ts';
+import { PeerError, RefusedError } from '../../common/errors.ts';
+import type { ClientProgram, Manifest } from '../../export/bundle/format.ts';
+import { clientEmbedding } from '../../protocol/gates/embedding.ts';
+import { add, decode, pack, packedBytes, unpack, type Words } from '../../ring/index.ts';
+import { expand } from '../../ring/prg-web.ts';
+import { expect, type Channel } from '../channel.ts';
+import { contextBytes, encodeSession, equalBytes, fields, fromHex, hex, sidBytes, type Certificates, type SessionFields } from '../encoding.ts'; // prettier-ignore
+import { COUNTED_BYTES, decodeHello, decodeLeaves, decodeOut, encodeHello, HANDSHAKE_LIMIT, HASH_BYTES, LEAVES_BYTES, REFERENCE_BYTES, type Leaves } from '../wire.ts'; // prettier-ignore
+import { decodeAnswer, type Decoded } from './answer.ts';
+
+/** What a client knows of the model: its bundle's manifest and program. */
+export interface ClientModel {
+  readonly session: Omit<SessionFields, 'lengths'>;
+  readonly program: ClientProgram;
+  readonly labels: readonly string[];
+  readonly task: 'classification' | 'regression';
+}
+
+export const clientModel = (manifest: Manifest, program: ClientProgram): ClientModel => ({
+  session: {
+    suite: manifest.suite,
+    modelId: fromHex(manifest.modelId),
+    exportDigest: fromHex(manifest.exportDigest),
+    programDigest: fromHex(manifest.programDigest),
+  },
+  program,
+  labels: manifest.labels,
+  task: manifest.task,
+});
+
+/** One text, tokenised. */
+export interface Question {
+  readonly ids: readonly number[];
+  readonly types: readonly number[];
+}
+
+export type Answer = Decoded & {
+  /** Messages each party sent the other while the program ran, counted at the socket. */
+  readonly rounds: number;
+  /** Bytes of all frames a party sent the other in this session; of the party that sent more. */
+  readonly sentBytes: number;
+};
+
+const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
+  new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+
+/** A fresh name for a session, until it has a sid. */
+export const newReference = (): Uint8Array => crypto.getRandomValues(new Uint8Array(REFERENCE_BYTES));
+
+/**
+ * Asks one question in one session over fresh channels to party 0 and party 1, and closes them.
+ * @throws RefusedError if a party serves another export or the text is too long; PeerError if the session failed (no reason is
+ * given to a client: see what the parties reported)
+ */
+export async function ask(
+  model: ClientModel,
+  question: Question,
+  channels: readonly [Channel, Channel],
+  certificates: Certificates,
+  reference: Uint8Array = newReference(),
+): Promise<Answer> {
+  try {
+    const gone = channels.map((channel) => channel.closed.then((reason) => Promise.reject(reason)));
+    for (const g of gone) g.catch(() => {});
+    return await Promise.race([converse(model, question, channels, certificates, reference), ...gone]);
+  } catch (error) {
+    if (error instanceof RefusedError || !(error instanceof PeerError)) throw error;
+    throw new PeerError(`the session failed (${(error as Failure).message})`, 'see what the parties reported, then ask again');
+  } finally {
+    for (const channel of channels) channel.close();
+  }
+}
+
+async function converse(
+  model: ClientModel,
+  question: Question,
+  channels: readonly [Channel, Channel],
+  certificates: Certificates,
+  reference: Uint8Array,
+): Promise<Answer> {
+  const length = question.ids.length;
+  const { shortest, longest, embedding, rows, output } = model.program;
+  if (length < shortest || length > longest) {
+    throw new RefusedError(
+      `a text of ${length} tokens; the model was calibrated for ${shortest} to ${longest}`,
+      'shorten the text (--truncate cuts it)',
+    );
+  }
+  const session: SessionFields = { ...model.session, lengths: [length] };
+  const hello = encodeHello({ session, reference, client: new Uint8Array(HASH_BYTES) });
+  await both(channels, async (channel) => {
+    await channel.send('hello', hello);
+    sameExport(session, decodeHello((await channel.receive(['hello'], HANDSHAKE_LIMIT)).payload, channel.peer).session, channel);
+  });
+
+  const nonce = crypto.getRandomValues(new Uint8Array(HASH_BYTES));
+  const leaves = await both(channels, async (channel) => {
+    await channel.send('nonce', nonce);
+    return decodeLeaves(await expect(channel, 'leaves', LEAVES_BYTES));
+  });
+  await checkSid(leaves, session, certificates, nonce);
+
+  const n = embedding.n;
+  const mask = async (name: 'A1' | 'A2', words: number): Promise<Words> => {
+    const [a, b] = await Promise.all(leaves.map((l) => expand(l[name], n, words)));
+    return add(a!, b!);
+  };
+  const [A1, A2] = await Promise.all([mask('A1', length * rows), mask('A2', length * embedding.split)]);
+  const { E1, E2 } = clientEmbedding(embedding, question.ids, question.types, A1, A2);
+  const message = fields(pack(E1), pack(E2));
+
+  const bytes = packedBytes(output.n, output.labels);
+  const answers = await both(channels, async (channel) => {
+    await channel.send('input', message);
+    return decodeOut(await expect(channel, 'out', COUNTED_BYTES + bytes));
+  });
+  const [y0, y1] = answers.map(({ share }) => readShare(share, output));
+  const counted = answers.map((a) => a.counted);
+  if (counted[0]!.rounds !== counted[1]!.rounds) throw new PeerError('the parties counted different rounds', 'see what they reported');
+  return {
+    ...decodeAnswer([...decode(add(y0!, y1!), output.f)], model.labels, model.task),
+    rounds: counted[0]!.rounds,
+    sentBytes: Math.max(...counted.map((c) => c.sentBytes)),
+  };
+}
+
+const both = async <T>(channels: readonly [Channel, Channel], act: (channel: Channel) => Promise<T>): Promise<[T, T]> =>
+  Promise.all([act(channels[0]), act(channels[1])]);
+
+function readShare(bytes: Uint8Array, { n, labels }: ClientProgram['output']): Words {
+  try {
+    return unpack(bytes, n, labels);
+  } catch {
+    throw new PeerError('an answer is not of the ring of the program', 'run the same version of secure-infer everywhere');
+  }
+}
+
+function sameExport(ours: SessionFields, theirs: SessionFields, channel: Channel): void {
+  if (equalBytes(encodeSession(ours), encodeSession(theirs))) return;
+  const short = (digest: Uint8Array): string => `${hex(digest).slice(0, 16)}…`;
+  throw new RefusedError(
+    `${channel.peer} serves another export (theirs ${short(theirs.exportDigest)}, ours ${short(ours.exportDigest)})`,
+    'use the client bundle of the export that is served',
+  );
+}
+
+/** Both parties bound the session that this client means: same context, its own nonce, one pair of theirs. */
+async function checkSid(leaves: readonly [Leaves, Leaves], session: SessionFields, certificates: Certificates, nonce: Uint8Array): Promise<void> {
+  const { nonces } = leaves[0];
+  const ctx = await sha256(contextBytes(session, certificates));
+  const sid = await sha256(sidBytes(ctx, { client: nonce, ...nonces }));
+  const agreed = leaves.every((l) => equalBytes(l.sid, sid) && equalBytes(l.nonces.party0, nonces.party0) && equalBytes(l.nonces.party1, nonces.party1));
+  if (!agreed) throw new PeerError('the parties bound another session than the one asked for', 'give all roles the same deployment file');
+}

@@ -1,0 +1,180 @@
+/**
+ * All roles in one process, for tests and oracles: assistant, both parties and the client on the same code as the servers,
+ * without sessions and sockets. From a seed, so that a run repeats; nothing here is secret.
+ */
+import { createHash } from 'node:crypto';
+import { staticWords } from '../export/bundle/static.ts';
+import type { ClearContext } from '../protocol/gate.ts';
+import { clientEmbedding } from '../protocol/gates/embedding.ts';
+import { tableRows } from '../protocol/gates/embedding.ts';
+import type { EmbeddingGate, Program, Resolved } from '../protocol/program.ts';
+import { resolve } from '../protocol/resolve.ts';
+import { rowCount } from '../protocol/shape.ts';
+import { add, resize, sub, type Words } from '../ring/index.ts';
+import { Secret } from '../ring/secret.ts';
+import { inRing, partyContext, staticData, type PartyModel } from './context.ts';
+import { Corrections, deal, encodeCorrections } from './deal.ts';
+import { execute, type Opened } from './execute.ts';
+import { maskSource, seededKeys, type MaskSource } from './keys.ts';
+import { Transcript } from './transcript.ts';
+
+export interface MemoryModel {
+  readonly parties: readonly [PartyModel, PartyModel];
+  /** B in ring n, as the assistant has it. */
+  maskedWeight(name: string, n: number): Words;
+}
+
+export interface MemoryRun {
+  /** Output shares of party 0 and party 1, and their sum. */
+  readonly shares: readonly [Words, Words];
+  readonly logits: Words;
+  readonly rounds: number;
+  /** Bits each party sent, bits dealt to party 1: without the padding of bytes. */
+  readonly openedBits: number;
+  readonly dealtBits: number;
+  /** Every opening as party 0 saw it, in order. */
+  readonly opened: readonly Opened[];
+  /** Hash over all messages, equal at both parties. */
+  readonly transcript: Uint8Array;
+  /** Party 1's rounding words and the Fourier masks: what the clear interpreter needs to repeat the run. */
+  readonly tape: Pick<ClearContext, 'rounding' | 'fourierMask'>;
+}
+
+/** What a text is to a program. */
+export interface Tokens {
+  readonly ids: readonly number[];
+  readonly types: readonly number[];
+}
+
+/** The tape of a run from its rounding words and the masks of both parties. */
+export function tapeOf(
+  program: Program,
+  rounding: ReadonlyMap<string, Words>,
+  masks: readonly [MaskSource, MaskSource],
+): MemoryRun['tape'] {
+  const indexOf = new Map(program.gates.map((gate, index) => [gate.name, index]));
+  return {
+    rounding(gate, by, length) {
+      const u = rounding.get(gate.name);
+      if (u === undefined || u.length !== length) throw new Error(`the tape has no ${length} rounding words of gate ${gate.name}`);
+      return u.n === by ? u : resize(u, by);
+    },
+    fourierMask(gate, b, length) {
+      const index = indexOf.get(gate.name)!;
+      return add(masks[0](index, 'r', b, length), masks[1](index, 'r', b, length));
+    },
+  };
+}
+
+/** Splits plaintext integers as an export does, under static seeds derived from `seed`. */
+export function splitModel(program: Program, integers: (name: string) => Words, seed: number): MemoryModel {
+  const derive = (what: string): Buffer => createHash('sha256').update(`smpc/test/${what}/${seed}`).digest();
+  const modelId = derive('model').toString('hex');
+  const [s0, s1] = [staticWords(program, modelId, derive('M0')), staticWords(program, modelId, derive('M1'))] as const;
+  const F = inRing((name) => sub(sub(integers(name), s0(name)), s1(name)));
+  const party = (i: 0 | 1): PartyModel => ({
+    party: i,
+    program,
+    weight: (name) => ({ F: F(name, 0), V: i === 0 ? add(F(name, 0), s0(name)) : s1(name) }),
+    share: (name) => (i === 0 ? s0(name) : sub(integers(name), s0(name))),
+  });
+  return {
+    parties: [party(0), party(1)],
+    maskedWeight: inRing((name, n) => resize(add(s0(name), s1(name)), n)),
+  };
+}
+
+/** Answers `texts` in one session of the seeded masks number `index`. */
+export async function runInMemory(model: MemoryModel, texts: readonly Tokens[], seed: number, index = 0): Promise<MemoryRun> {
+  const { program } = model.parties[0];
+  const dims = { lengths: texts.map(({ ids }) => ids.length), heads: program.heads };
+  const keys = seededKeys(seed, seededReference(index));
+  const masks = [maskSource(keys[0]), maskSource(keys[1])] as const;
+  const corrections = new Corrections();
+  const { dealtBits } = await deal(program, dims, { masks, maskedWeight: model.maskedWeight }, async (gate, batch) => {
+    corrections.put(encodeCorrections(gate, batch));
+  });
+
+  const client = clientInput(program, texts, masks);
+  const opened: Opened[] = [];
+  const rounding = new Map<string, Words>();
+  const [left, right] = crossing();
+  const transcript = new Transcript(new Uint8Array(32));
+  const run = (party: 0 | 1): ReturnType<typeof execute> => {
+    const inputs = { dims, data: staticData(model.parties[party]), masks: masks[party], client };
+    const context = partyContext(
+      party,
+      program,
+      party === 0 ? inputs : { ...inputs, corrections, rounding: (gate: Resolved, u: Words) => void rounding.set(gate.name, u) },
+    );
+    const exchange = party === 0 ? left : right;
+    return execute(
+      program,
+      context,
+      async (round, message) => {
+        const answer = await exchange(round, message);
+        if (party === 0) transcript.round(message, answer);
+        return answer;
+      },
+      party === 0 ? { opened: (o) => void opened.push(o) } : {},
+    );
+  };
+  const [a, b] = await Promise.all([run(0), run(1)]);
+  if (a.output.kind !== 'share' || b.output.kind !== 'share') throw new Error('the output is additive shares');
+  return {
+    shares: [a.output.x, b.output.x],
+    logits: add(a.output.x, b.output.x),
+    rounds: a.rounds,
+    openedBits: a.openedBits,
+    dealtBits,
+    opened,
+    transcript: transcript.digest(),
+    tape: tapeOf(program, rounding, masks),
+  };
+}
+
+/** Name of the index-th session of a deterministic run. */
+export function seededReference(index: number): Uint8Array {
+  const reference = new Uint8Array(16);
+  new DataView(reference.buffer).setUint32(12, index);
+  return reference;
+}
+
+/** The keys of a session whose masks come from a seed. */
+export const seededMasks = (seed: number, index: number): readonly [MaskSource, MaskSource] => {
+  const [k0, k1]: [Secret, Secret] = seededKeys(seed, seededReference(index));
+  return [maskSource(k0), maskSource(k1)];
+};
+
+function clientInput(program: Program, texts: readonly Tokens[], masks: readonly [MaskSource, MaskSource]): { E1: Words; E2: Words } {
+  const dims = { lengths: texts.map(({ ids }) => ids.length), heads: program.heads };
+  const gates = resolve(program, dims);
+  const index = gates.findIndex(({ op }) => op === 'embedding');
+  // A program without an embedding asks its client for nothing.
+  if (index < 0) return { E1: { n: 1, length: 0, data: new Uint32Array(0) }, E2: { n: 1, length: 0, data: new Uint32Array(0) } };
+  const gate = gates[index] as Resolved<EmbeddingGate>;
+  const tokens = rowCount('token', dims);
+  const mask = (kind: 'A1' | 'A2', length: number): Words =>
+    add(masks[0](index, kind, gate.n, length), masks[1](index, kind, gate.n, length));
+  const [A1, A2] = [mask('A1', tokens * tableRows(gate)), mask('A2', tokens * gate.split)];
+  return clientEmbedding(gate, texts.flatMap(({ ids }) => ids), texts.flatMap(({ types }) => types), A1, A2);
+}
+
+/** Two exchanges that hand each other their messages, round by round. */
+function crossing(): [(round: number, m: Uint8Array) => Promise<Uint8Array>, (round: number, m: Uint8Array) => Promise<Uint8Array>] {
+  const waiting = new Map<string, (message: Uint8Array) => void>();
+  const sent = new Map<string, Uint8Array>();
+  const end = (from: 0 | 1) => (round: number, message: Uint8Array): Promise<Uint8Array> => {
+    const [own, other] = [`${round} ${from}`, `${round} ${1 - from}`];
+    const awaited = waiting.get(own);
+    if (awaited) awaited(message);
+    else sent.set(own, message);
+    const theirs = sent.get(other);
+    if (theirs !== undefined) {
+      sent.delete(other);
+      return Promise.resolve(theirs);
+    }
+    return new Promise((resolve) => waiting.set(other, resolve));
+  };
+  return [end(0), end(1)];
+}

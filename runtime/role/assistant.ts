@@ -1,0 +1,56 @@
+/** The assistant as a server: both parties come to it, it goes to nobody. */
+import { RefusedError } from '../../common/errors.ts';
+import type { AssistantBundle } from '../../export/bundle.ts';
+import { resize } from '../../ring/index.ts';
+import { inRing } from '../context.ts';
+import { equalBytes, fromHex, hex } from '../encoding.ts';
+import { masterCheck, SYSTEM_ENTROPY } from '../keys.ts';
+import { parseAddress, servingCertificates } from '../transport/deployment.ts';
+import { serveRoles } from '../transport/tls.ts';
+import { Assistant, type AssistantModel } from './assistant-session.ts';
+import { sessionFields, Sessions, type RoleOptions, type Running } from './server.ts';
+
+/** What an assistant serves, from its bundle. */
+export function assistantModel(bundle: AssistantBundle): AssistantModel {
+  const session = sessionFields(bundle.manifest, bundle.program);
+  return {
+    program: bundle.program,
+    session,
+    checks: [masterCheck(session.modelId, bundle.seeds[0]), masterCheck(session.modelId, bundle.seeds[1])],
+    maskedWeight: inRing((name, n) => {
+      const B = bundle.maskedWeight(name);
+      return B.n === n ? B : resize(B, n);
+    }),
+  };
+}
+
+/**
+ * Starts serving.
+ * @throws InputError if the port cannot be had, RefusedError if the identity is not the one of the deployment file
+ */
+export async function startAssistant(bundle: AssistantBundle, options: RoleOptions): Promise<Running> {
+  const { deployment, identity, timeout, patience } = options;
+  const own = deployment.assistant.fingerprint;
+  if (!equalBytes(fromHex(own), identity.fingerprint)) {
+    throw new RefusedError(
+      `the key is not that of the assistant: its certificate is ${hex(identity.fingerprint)}, the deployment file has ${own}`,
+      'give the key folder of the assistant',
+    );
+  }
+  const entropy = options.entropy ?? SYSTEM_ENTROPY;
+  const assistant = new Assistant(assistantModel(bundle), { certificates: servingCertificates(deployment), patience, entropy });
+  const sessions = new Sessions('assistant', options);
+  const parties = new Map([
+    [deployment.party0.fingerprint, 'party 0'],
+    [deployment.party1.fingerprint, 'party 1'],
+  ]);
+  const address = parseAddress(deployment.assistant.peers);
+  const listener = await serveRoles(
+    { address, identity, allowed: parties, timeout, refused: (reason) => sessions.report(reason) },
+    (name, channel) => {
+      if (sessions.full) channel.close();
+      else sessions.start(() => assistant.serve(name === 'party 0' ? 0 : 1, channel));
+    },
+  );
+  return sessions.running([listener]);
+}
