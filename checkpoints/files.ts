@@ -43,6 +43,7 @@ export async function readText(file: string, hint: string): Promise<string> {
   }
 }
 
+/** Writes all of `bytes` at the handle's position, in pieces as large as one call takes. */
 export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
@@ -87,6 +88,7 @@ export async function writeDurably(file: string, bytes: Uint8Array | string): Pr
   }
 }
 
+/** Whether something has this name; a dangling link counts. */
 export async function exists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,

@@ -24,6 +24,7 @@ const MAX_SHARING = 4;
 /** About 10,000 tensors. A pickle builds objects of many times its size, so that this bounds the memory. */
 const MAX_PICKLE = 2 ** 20;
 
+/** A `torch.save` archive of tensors, open: its tensors by name, their data read on demand. */
 export class TorchFile {
   readonly file: string;
   readonly tensors: ReadonlyMap<string, TorchTensor>;

@@ -53,6 +53,7 @@ const ALLOWED: ReadonlySet<string> = new Set([
   ...Object.keys(STORAGES),
 ]);
 
+/** Ends unpickling. @throws PickleError always */
 export function fail(what: string): never {
   throw new PickleError(what);
 }
@@ -62,6 +63,7 @@ const isCount = (value: PickleValue | undefined): value is number =>
 const isGlobal = (value: PickleValue | undefined): value is Global =>
   typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'global';
 
+/** The global a pickle names. @throws PickleError for all but those that rebuild tensors */
 export function findGlobal(module: string, name: string): Global {
   const full = `${module}.${name}`;
   return ALLOWED.has(full) ? { kind: 'global', name: full } : fail(`it calls ${full}, which is not allowed`);
@@ -78,6 +80,7 @@ export function storage(id: PickleValue): TorchStorage {
   return { kind: 'storage', dtype: STORAGES[type.name]!, key, length };
 }
 
+/** What a call of an allowed global gives, evaluated here and never by name. @throws PickleError for anything else */
 export function call(callee: PickleValue, args: PickleValue): PickleValue {
   if (!isGlobal(callee) || !Array.isArray(args)) return fail('a call of something that is no function');
   switch (callee.name) {
@@ -94,6 +97,7 @@ export function call(callee: PickleValue, args: PickleValue): PickleValue {
   }
 }
 
+/** Whether an unpickled value is a tensor. */
 export function isTensor(value: PickleValue | undefined): value is TorchTensor {
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'tensor';
 }

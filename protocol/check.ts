@@ -11,10 +11,12 @@ type Typed = Named & { readonly n: number; readonly f: number; readonly shape: S
 /** Widest ring of `ring/`. */
 export const MAX_RING = 128;
 
+/** Refuses the program for this gate. @throws PlanError always */
 export function refuse(gate: Named, problem: string, remedy: string): never {
   throw new PlanError(`gate ${gate.name} (${gate.op}): ${problem}`, remedy);
 }
 
+/** A precondition of a gate. @throws PlanError naming gate, problem and remedy unless it holds */
 export function need(gate: Named, holds: boolean, problem: string, remedy: string): void {
   if (!holds) refuse(gate, problem, remedy);
 }
@@ -47,6 +49,7 @@ export function ringFits(gate: Typed, have: number, what: string): void {
 
 export const shapeText = ({ rows, cols }: Shape): string => `(${rows}, ${cols})`;
 
+/** The shape must be the expected one. @throws PlanError otherwise */
 export function shapeIs(gate: Named, what: string, shape: Shape, expected: Shape): void {
   need(
     gate,
@@ -61,12 +64,14 @@ export function scaleIs(gate: Typed, f: number): void {
   need(gate, gate.f === f, `output scale 2^${gate.f}, its inputs give 2^${f}`, 'truncate the inputs to one scale');
 }
 
+/** The number of columns, which must not depend on the text's length. @throws PlanError otherwise */
 export function fixedCols(gate: Named, shape: Shape): number {
   if (shape.cols === 'keys')
     refuse(gate, 'needs a fixed number of columns, not keys', 'correct the shapes of the program');
   return shape.cols;
 }
 
+/** The tensor must have this role and be `rows` × `cols`. @throws PlanError otherwise */
 export function tensorIs(
   gate: Named,
   name: string,

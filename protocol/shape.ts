@@ -33,6 +33,7 @@ export interface Block {
 const rowsOf = (rows: Rows, length: number, heads: number): number =>
   rows === 'token' ? length : rows === 'head' ? heads * length : 1;
 
+/** Where each text's block lies on a wire of this shape, in the order of the texts. */
 export function blocks(shape: Shape, dims: Dims): Block[] {
   let offset = 0;
   return dims.lengths.map((length) => {
