@@ -1,0 +1,87 @@
+/** What a program costs, kind of gate by kind of gate. */
+import { programCost } from '../../protocol/cost.ts';
+import type { Program } from '../../protocol/program.ts';
+
+export interface CostRow {
+  /** Block and op, e.g. `attention scores · open`. */
+  readonly part: string;
+  readonly op: string;
+  readonly gates: number;
+  /** Narrowest and widest ring. */
+  readonly rings: readonly [number, number];
+  readonly openedBytes: number;
+  readonly dealtBytes: number;
+  readonly multiplyAdds: number;
+}
+
+export interface Costs {
+  readonly tokens: number;
+  readonly rows: readonly CostRow[];
+  /** Bytes one party sends, bytes dealt to party 1, bytes from the client to each party. */
+  readonly total: {
+    readonly rounds: number;
+    readonly openedBytes: number;
+    readonly dealtBytes: number;
+    readonly clientBytes: number;
+    readonly multiplyAdds: number;
+  };
+}
+
+/** The wire's name without its layer: `3.E_n` → `E_n`, `0.gelu4` → `gelu`. */
+const part = (name: string): string => name.replace(/^\d+\./, '').replace(/^gelu\d+$/, 'gelu');
+
+/** Costs of one text, summed over layers and sorted by what is dealt. */
+export function costByGate(program: Program, tokens: number): Costs {
+  const { gates, total } = programCost(program, { lengths: [tokens], heads: program.heads });
+  const rows = new Map<string, CostRow>();
+  for (const { name, op, n, cost } of gates) {
+    if (cost.openedBits === 0 && cost.dealtBits === 0) continue;
+    const key = `${part(name)} ${op}`;
+    const row = rows.get(key);
+    rows.set(key, {
+      part: part(name),
+      op,
+      gates: (row?.gates ?? 0) + 1,
+      rings: [Math.min(n, row?.rings[0] ?? n), Math.max(n, row?.rings[1] ?? n)],
+      openedBytes: (row?.openedBytes ?? 0) + cost.openedBits / 8,
+      dealtBytes: (row?.dealtBytes ?? 0) + cost.dealtBits / 8,
+      multiplyAdds: (row?.multiplyAdds ?? 0) + cost.multiplyAdds.party0,
+    });
+  }
+  return {
+    tokens,
+    rows: [...rows.values()].sort((a, b) => b.dealtBytes - a.dealtBytes || b.openedBytes - a.openedBytes),
+    total: {
+      rounds: total.rounds,
+      openedBytes: total.openedBits / 8,
+      dealtBytes: total.dealtBits / 8,
+      clientBytes: total.clientBits / 8,
+      multiplyAdds: total.multiplyAdds.party0,
+    },
+  };
+}
+
+const bytes = (n: number): string =>
+  n === 0 ? '' : n >= 1e6 ? `${(n / 1e6).toFixed(2)} MB` : `${(n / 1e3).toFixed(1)} kB`;
+const count = (n: number): string => (n === 0 ? '' : `${(n / 1e6).toFixed(1)} M`);
+
+export function costTable({ tokens, rows, total }: Costs): string {
+  const head = ['wire', 'gate', 'gates', 'ring', 'opened', 'dealt', 'multiply-adds'];
+  const ring = ([lo, hi]: readonly [number, number]): string => (lo === hi ? `${lo}` : `${lo}–${hi}`);
+  const body = rows.map((r) => [
+    r.part,
+    r.op,
+    String(r.gates),
+    ring(r.rings),
+    bytes(r.openedBytes),
+    bytes(r.dealtBytes),
+    count(r.multiplyAdds),
+  ]);
+  const sum = ['total', `${total.rounds} rounds`, '', '', bytes(total.openedBytes), bytes(total.dealtBytes), count(total.multiplyAdds)]; // prettier-ignore
+  const table = [head, ...body, sum];
+  const widths = head.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
+  const lines = table.map((row) => row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ')); // prettier-ignore
+  lines.splice(1, 0, '-'.repeat(lines[0]!.length));
+  lines.splice(-1, 0, '-'.repeat(lines[0]!.length));
+  return `One text of ${tokens} tokens: sent by each party (opened), to party 1 by the assistant (dealt), ${bytes(total.clientBytes)} from the client to each party\n${lines.join('\n')}`;
+}
