@@ -27,7 +27,7 @@ const files = readdirSync(source).filter((name) => name !== 'addon.cc');
 const record = {
   compiler: ZIG,
   wasm: sha256(target),
-  sources: Object.fromEntries(files.sort().map((name) => [name, sha256(join(source, name))])),
+  sources: Object.fromEntries(files.toSorted().map((name) => [name, sha256(join(source, name))])),
 };
 writeFileSync(`${target}.json`, `${JSON.stringify(record, null, 2)}\n`);
 console.log(`ring/kernels/kernels.wasm: ${readFileSync(target).length} bytes`);

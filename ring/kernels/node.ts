@@ -25,17 +25,30 @@ type Addon = Partial<Record<(typeof NATIVE)[number], Omit<Kernels, 'name' | 'set
 function nativeSets(root: string): Kernels[] {
   const file = join(root, 'build', 'kernels.node');
   if (!existsSync(file)) return [];
-  const addon = createRequire(import.meta.url)(file) as Addon;
+  let addon: Addon;
+  try {
+    addon = createRequire(import.meta.url)(file) as Addon;
+  } catch (error) {
+    throw new InputError(
+      `build/kernels.node: cannot be loaded (${(error as Error).message.split('\n')[0]})`,
+      'run `npm rebuild` to build it for this machine, or set RING_KERNELS=wasm',
+    );
+  }
   return NATIVE.flatMap((name) => {
     const set = addon[name];
     return set === undefined ? [] : [{ ...set, name, setThreads: (threads: number) => addon.setThreads(threads) }];
   });
 }
 
-/** Every set of kernels that runs here, fastest first; WebAssembly is always the last. */
-export async function availableKernels(): Promise<Kernels[]> {
-  const root = packageRoot();
-  return [...nativeSets(root), await instantiateWasm(readFileSync(join(root, 'ring', 'kernels', 'kernels.wasm')))];
+const wasm = (root: string): Promise<Kernels> =>
+  instantiateWasm(readFileSync(join(root, 'ring', 'kernels', 'kernels.wasm')));
+
+/**
+ * Every set of kernels that runs here, fastest first; WebAssembly is always the last.
+ * @throws InputError if a native addon is there but cannot be loaded.
+ */
+export async function availableKernels(root: string = packageRoot()): Promise<Kernels[]> {
+  return [...nativeSets(root), await wasm(root)];
 }
 
 let loading: Promise<Kernels> | undefined;
@@ -55,6 +68,7 @@ export function loadKernels(): Promise<Kernels> {
 
 async function choose(): Promise<Kernels> {
   const wanted = process.env['RING_KERNELS'];
+  if (wanted === 'wasm') return wasm(packageRoot());
   const sets = await availableKernels();
   if (wanted === undefined || wanted === '') return sets[0]!;
   const found = sets.find((set) => (wanted === 'native' ? set.name !== 'wasm' : set.name === wanted));

@@ -226,8 +226,6 @@ describe.each(sets)('$name kernels', (set) => {
 
   it('gives the same words on several threads', () => {
     // Above the least work for two threads: cut by rows, by columns, and a Fourier sum.
-    const draw = (n: number, count: number, salt: number): ring.Words =>
-      expand(new Uint8Array(32).fill(salt), n, count);
     const products = ([[32, 201, 300, 165], [64, 19, 1000, 501], [43, 402, 128, 165], [128, 70, 500, 260]] as const).map(
       ([n, m, k, cols]) => () => ring.matmul(draw(n, m * k, 1), draw(n, k * cols, 2), m, k, cols),
     ); // prettier-ignore
@@ -336,6 +334,9 @@ describe.each(sets)('$name kernels', (set) => {
     expect(toBigInts(ring.fourierSecret(w, spec, 43))).toEqual(twin.fourierSecret(c, spec, 43));
   });
 });
+
+/** Reproducible words. */
+const draw = (n: number, count: number, salt: number): ring.Words => expand(new Uint8Array(32).fill(salt), n, count);
 
 /** A spec with honest tables for period 2^b, l = floor(b/2). */
 function trigSpec(b: number, a: bigint[], bk: bigint[], g1: number): ring.TrigSpec {

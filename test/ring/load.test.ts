@@ -10,6 +10,8 @@ import { availableKernels } from '../../ring/kernels/node.ts';
 const root = join(import.meta.dirname, '../..');
 const names = (await availableKernels()).map((set) => set.name);
 
+const sha256 = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
+
 /** A fresh copy of the module, which has loaded nothing yet. */
 async function load(wanted: string | undefined): Promise<string> {
   vi.stubEnv('RING_KERNELS', wanted);
@@ -48,6 +50,21 @@ describe('loading kernels', () => {
     }
   });
 
+  it('names a native addon that cannot be loaded, and how to mend it', async () => {
+    const other = mkdtempSync(join(tmpdir(), 'broken-addon-'));
+    try {
+      mkdirSync(join(other, 'build'));
+      writeFileSync(join(other, 'build/kernels.node'), 'not a shared object');
+      await expect(availableKernels(other)).rejects.toMatchObject({
+        message: expect.stringContaining('build/kernels.node: cannot be loaded') as unknown,
+        hint: expect.stringContaining('RING_KERNELS=wasm') as unknown,
+        exitCode: 2,
+      });
+    } finally {
+      rmSync(other, { recursive: true });
+    }
+  });
+
   it('says that no kernels are loaded rather than computing', async () => {
     vi.resetModules();
     const { zeros, add } = await import('../../ring/index.ts');
@@ -62,7 +79,6 @@ describe('the WebAssembly build', () => {
       wasm: string;
       sources: Record<string, string>;
     };
-    const sha256 = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
     expect(sha256(join(folder, 'kernels.wasm'))).toBe(record.wasm);
     const files = readdirSync(join(folder, 'src')).filter((name) => name !== 'addon.cc');
     expect(Object.fromEntries(files.map((name) => [name, sha256(join(folder, 'src', name))]))).toEqual(record.sources);
