@@ -77,7 +77,8 @@ export function decodeHeader(
     new PeerError(`${peer} broke the protocol: ${what}`, 'the session is over; ask again');
   if (view.getUint32(5) !== sequence) throw broken(`frame ${view.getUint32(5)} where ${sequence} was due`);
   if (type === 'failed') throw new PeerError(`${peer} gave the session up`, `see what ${peer} reported`);
-  if (type === undefined || !types.includes(type)) throw broken(`a ${type ?? 'unknown'} message where ${types.join(' or ')} was due`);
+  if (type === undefined || !types.includes(type))
+    throw broken(`a ${type ?? 'unknown'} message where ${types.join(' or ')} was due`);
   if (length > limit) throw broken(`a ${type} message of ${length} bytes, at most ${limit} allowed`);
   return { type, length };
 }
@@ -143,7 +144,12 @@ export class MessageChannel implements Channel {
       if (!this.#waiting) return;
       this.#waiting.timer = setTimeout(() => {
         const seconds = this.#timeout / 1000;
-        this.fail(new PeerError(`${this.peer} was silent for ${seconds} s`, `see whether ${this.peer} still runs; --timeout sets the limit`));
+        this.fail(
+          new PeerError(
+            `${this.peer} was silent for ${seconds} s`,
+            `see whether ${this.peer} still runs; --timeout sets the limit`,
+          ),
+        );
       }, this.#timeout);
     });
   }
@@ -191,7 +197,10 @@ export class MessageChannel implements Channel {
       if (message.length < HEADER_BYTES) throw left(this.peer);
       const { type, length } = decodeHeader(message, this.#received++, waiting.types, waiting.limit, this.peer);
       if (message.length !== HEADER_BYTES + length) {
-        throw new PeerError(`${this.peer} broke the protocol: a ${type} message cut short`, 'the session is over; ask again');
+        throw new PeerError(
+          `${this.peer} broke the protocol: a ${type} message cut short`,
+          'the session is over; ask again',
+        );
       }
       waiting.resolve({ type, payload: message.subarray(HEADER_BYTES) });
     } catch (error) {
@@ -224,6 +233,11 @@ export function channelPair(
     },
     () => end(b),
   );
-  const b: MessageChannel = new MessageChannel(first, timeout, (message) => queueMicrotask(() => a.deliver(message)), () => end(a));
+  const b: MessageChannel = new MessageChannel(
+    first,
+    timeout,
+    (message) => queueMicrotask(() => a.deliver(message)),
+    () => end(a),
+  );
   return [a, b];
 }

@@ -83,11 +83,7 @@ export const correctionLimit = (bits: number): number => 4 + Math.ceil(bits / 8)
 export const encodeCorrections = (gate: number, corrections: readonly Correction[]): Uint8Array =>
   concat(
     u32(gate),
-    ...corrections.flatMap(({ kind, words }) => [
-      Uint8Array.of(KINDS[kind], words.n),
-      u32(words.length),
-      pack(words),
-    ]),
+    ...corrections.flatMap(({ kind, words }) => [Uint8Array.of(KINDS[kind], words.n), u32(words.length), pack(words)]),
   );
 
 interface PackedCorrection {
@@ -147,4 +143,3 @@ export class Corrections {
     }
   }
 }
-

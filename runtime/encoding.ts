@@ -57,8 +57,7 @@ export function parseFields(bytes: Uint8Array, count: number, what: string): Uin
 export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((v, i) => v === b[i]);
 
-export const hex = (bytes: Uint8Array): string =>
-  Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+export const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
 
 export function fromHex(s: string): Uint8Array {
   if (!/^([0-9a-f]{2})*$/.test(s)) throw new Error('not lower-case hexadecimal');
@@ -117,7 +116,8 @@ export function decodeSession(bytes: Uint8Array, who: string): SessionFields {
     batch.length === 4 &&
     lengths.length === 4 * readU32(batch) &&
     lengths.length > 0;
-  if (!wellFormed) throw new PeerError(`${who}: malformed session fields`, 'run the same version of secure-infer everywhere');
+  if (!wellFormed)
+    throw new PeerError(`${who}: malformed session fields`, 'run the same version of secure-infer everywhere');
   return {
     suite: new TextDecoder().decode(suite),
     modelId,

@@ -7,7 +7,15 @@ import { KINDS, type Kind } from '../protocol/gate.ts';
 import type { LeafLabel, Words } from '../ring/index.ts';
 import { expand, expand32, extract, leaf } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
-import { contextBytes, fields, sidBytes, text, type Certificates, type Nonces, type SessionFields } from './encoding.ts';
+import {
+  contextBytes,
+  fields,
+  sidBytes,
+  text,
+  type Certificates,
+  type Nonces,
+  type SessionFields,
+} from './encoding.ts';
 
 const sha256 = (bytes: Uint8Array): Uint8Array => Uint8Array.from(createHash('sha256').update(bytes).digest());
 
@@ -72,7 +80,7 @@ export const SYSTEM_ENTROPY: Entropy = {
  * Everything from a number: NO secrecy. For comparing runs with the clear interpreter; only `secure-infer local` may use it.
  * The salt does not depend on certificates, so that two runs with one seed draw the same masks.
  */
-export function seededEntropy(seed: number): Entropy {
+export function seededEntropy(seed: string | number): Entropy {
   const hash = (domain: string, reference: Uint8Array): Uint8Array =>
     sha256(fields(text('smpc/debug/1'), text(domain), text(String(seed)), reference));
   return {
@@ -83,7 +91,7 @@ export function seededEntropy(seed: number): Entropy {
 }
 
 /** K_0 and K_1 of a deterministic run, for oracles. */
-export function seededKeys(seed: number, reference: Uint8Array): [Secret, Secret] {
+export function seededKeys(seed: string | number, reference: Uint8Array): [Secret, Secret] {
   const entropy = seededEntropy(seed);
   const salt = entropy.salt(new Uint8Array(0), reference);
   const key = (purpose: 'seed0' | 'seed1'): Secret => sessionKey(salt, new Secret(entropy.draw(purpose, reference)));

@@ -56,7 +56,8 @@ export function tapeOf(
   return {
     rounding(gate, by, length) {
       const u = rounding.get(gate.name);
-      if (u === undefined || u.length !== length) throw new Error(`the tape has no ${length} rounding words of gate ${gate.name}`);
+      if (u === undefined || u.length !== length)
+        throw new Error(`the tape has no ${length} rounding words of gate ${gate.name}`);
       return u.n === by ? u : resize(u, by);
     },
     fourierMask(gate, b, length) {
@@ -85,7 +86,12 @@ export function splitModel(program: Program, integers: (name: string) => Words, 
 }
 
 /** Answers `texts` in one session of the seeded masks number `index`. */
-export async function runInMemory(model: MemoryModel, texts: readonly Tokens[], seed: number, index = 0): Promise<MemoryRun> {
+export async function runInMemory(
+  model: MemoryModel,
+  texts: readonly Tokens[],
+  seed: string | number,
+  index = 0,
+): Promise<MemoryRun> {
   const { program } = model.parties[0];
   const dims = { lengths: texts.map(({ ids }) => ids.length), heads: program.heads };
   const keys = seededKeys(seed, seededReference(index));
@@ -105,7 +111,9 @@ export async function runInMemory(model: MemoryModel, texts: readonly Tokens[], 
     const context = partyContext(
       party,
       program,
-      party === 0 ? inputs : { ...inputs, corrections, rounding: (gate: Resolved, u: Words) => void rounding.set(gate.name, u) },
+      party === 0
+        ? inputs
+        : { ...inputs, corrections, rounding: (gate: Resolved, u: Words) => void rounding.set(gate.name, u) },
     );
     const exchange = party === 0 ? left : right;
     return execute(
@@ -141,40 +149,56 @@ export function seededReference(index: number): Uint8Array {
 }
 
 /** The keys of a session whose masks come from a seed. */
-export const seededMasks = (seed: number, index: number): readonly [MaskSource, MaskSource] => {
+export const seededMasks = (seed: string | number, index: number): readonly [MaskSource, MaskSource] => {
   const [k0, k1]: [Secret, Secret] = seededKeys(seed, seededReference(index));
   return [maskSource(k0), maskSource(k1)];
 };
 
-function clientInput(program: Program, texts: readonly Tokens[], masks: readonly [MaskSource, MaskSource]): { E1: Words; E2: Words } {
+function clientInput(
+  program: Program,
+  texts: readonly Tokens[],
+  masks: readonly [MaskSource, MaskSource],
+): { E1: Words; E2: Words } {
   const dims = { lengths: texts.map(({ ids }) => ids.length), heads: program.heads };
   const gates = resolve(program, dims);
   const index = gates.findIndex(({ op }) => op === 'embedding');
   // A program without an embedding asks its client for nothing.
-  if (index < 0) return { E1: { n: 1, length: 0, data: new Uint32Array(0) }, E2: { n: 1, length: 0, data: new Uint32Array(0) } };
+  if (index < 0)
+    return { E1: { n: 1, length: 0, data: new Uint32Array(0) }, E2: { n: 1, length: 0, data: new Uint32Array(0) } };
   const gate = gates[index] as Resolved<EmbeddingGate>;
   const tokens = rowCount('token', dims);
   const mask = (kind: 'A1' | 'A2', length: number): Words =>
     add(masks[0](index, kind, gate.n, length), masks[1](index, kind, gate.n, length));
   const [A1, A2] = [mask('A1', tokens * tableRows(gate)), mask('A2', tokens * gate.split)];
-  return clientEmbedding(gate, texts.flatMap(({ ids }) => ids), texts.flatMap(({ types }) => types), A1, A2);
+  return clientEmbedding(
+    gate,
+    texts.flatMap(({ ids }) => ids),
+    texts.flatMap(({ types }) => types),
+    A1,
+    A2,
+  );
 }
 
 /** Two exchanges that hand each other their messages, round by round. */
-function crossing(): [(round: number, m: Uint8Array) => Promise<Uint8Array>, (round: number, m: Uint8Array) => Promise<Uint8Array>] {
+function crossing(): [
+  (round: number, m: Uint8Array) => Promise<Uint8Array>,
+  (round: number, m: Uint8Array) => Promise<Uint8Array>,
+] {
   const waiting = new Map<string, (message: Uint8Array) => void>();
   const sent = new Map<string, Uint8Array>();
-  const end = (from: 0 | 1) => (round: number, message: Uint8Array): Promise<Uint8Array> => {
-    const [own, other] = [`${round} ${from}`, `${round} ${1 - from}`];
-    const awaited = waiting.get(own);
-    if (awaited) awaited(message);
-    else sent.set(own, message);
-    const theirs = sent.get(other);
-    if (theirs !== undefined) {
-      sent.delete(other);
-      return Promise.resolve(theirs);
-    }
-    return new Promise((resolve) => waiting.set(other, resolve));
-  };
+  const end =
+    (from: 0 | 1) =>
+    (round: number, message: Uint8Array): Promise<Uint8Array> => {
+      const [own, other] = [`${round} ${from}`, `${round} ${1 - from}`];
+      const awaited = waiting.get(own);
+      if (awaited) awaited(message);
+      else sent.set(own, message);
+      const theirs = sent.get(other);
+      if (theirs !== undefined) {
+        sent.delete(other);
+        return Promise.resolve(theirs);
+      }
+      return new Promise((resolve) => waiting.set(other, resolve));
+    };
   return [end(0), end(1)];
 }

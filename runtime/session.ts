@@ -8,7 +8,15 @@ import { PeerError, RefusedError, type Failure } from '../common/errors.ts';
 import type { Kind } from '../protocol/gate.ts';
 import { leaf } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
-import { encodeSession, equalBytes, fields, text, type Certificates, type Nonces, type SessionFields } from './encoding.ts';
+import {
+  encodeSession,
+  equalBytes,
+  fields,
+  text,
+  type Certificates,
+  type Nonces,
+  type SessionFields,
+} from './encoding.ts';
 import { maskLabel, maskSource, sessionContext, sessionId, sessionKey, type Entropy, type MaskSource } from './keys.ts';
 import { Transcript } from './transcript.ts';
 
@@ -84,10 +92,16 @@ export class PartySession {
    * IDLE → HELLO: client, other party and this party name the same session. Draws this party's nonce, only now.
    * `reference` is what the client calls the session.
    */
-  hello(own: SessionFields, others: readonly SessionFields[], certificates: Certificates, reference: Uint8Array): Uint8Array {
+  hello(
+    own: SessionFields,
+    others: readonly SessionFields[],
+    certificates: Certificates,
+    reference: Uint8Array,
+  ): Uint8Array {
     this.#from('IDLE', 'HELLO');
     const mine = encodeSession(own);
-    for (const theirs of others) if (!equalBytes(mine, encodeSession(theirs))) this.#refuse('the roles do not mean the same session');
+    for (const theirs of others)
+      if (!equalBytes(mine, encodeSession(theirs))) this.#refuse('the roles do not mean the same session');
     this.#ctx = sessionContext(own, certificates);
     this.#reference = Uint8Array.from(reference);
     this.#nonce = this.#entropy.draw(this.party === 0 ? 'nonce0' : 'nonce1', reference);
@@ -112,7 +126,8 @@ export class PartySession {
   /** HELLO → BOUND: the other party computed the same sid. */
   bind(theirs: Uint8Array): void {
     this.#from('HELLO', 'BOUND');
-    if (this.#sid === undefined || !equalBytes(this.#sid, theirs)) this.#refuse('the parties have different session identifiers');
+    if (this.#sid === undefined || !equalBytes(this.#sid, theirs))
+      this.#refuse('the parties have different session identifiers');
   }
 
   /** BOUND → DEALT: K_i is derived from the assistant's S_i, which is erased. */
@@ -140,7 +155,8 @@ export class PartySession {
   /** DEALT → INPUT: the other party got the same message from the client. */
   inputAgreed(theirs: Uint8Array): void {
     this.#from('DEALT', 'INPUT');
-    if (this.#input === undefined || !equalBytes(this.#input, theirs)) this.#refuse('the client sent the parties different inputs');
+    if (this.#input === undefined || !equalBytes(this.#input, theirs))
+      this.#refuse('the client sent the parties different inputs');
   }
 
   /** INPUT → RUN: the masks of this session, for as long as it runs. */

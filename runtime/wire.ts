@@ -1,5 +1,15 @@
 /** Payloads of the handshake frames that more than one role writes or reads. */
-import { concat, decodeSession, encodeSession, fields, parseFields, readU32, u32, type Nonces, type SessionFields } from './encoding.ts';
+import {
+  concat,
+  decodeSession,
+  encodeSession,
+  fields,
+  parseFields,
+  readU32,
+  u32,
+  type Nonces,
+  type SessionFields,
+} from './encoding.ts';
 import { PeerError } from '../common/errors.ts';
 
 /** Bytes of a nonce, a digest, a certificate hash. */
@@ -10,7 +20,8 @@ export const REFERENCE_BYTES = 16;
 export const HANDSHAKE_LIMIT = 1 << 16;
 
 const sized = (value: Uint8Array, bytes: number, who: string): Uint8Array => {
-  if (value.length !== bytes) throw new PeerError(`${who}: malformed message`, 'run the same version of secure-infer everywhere');
+  if (value.length !== bytes)
+    throw new PeerError(`${who}: malformed message`, 'run the same version of secure-infer everywhere');
   return Uint8Array.from(value);
 };
 

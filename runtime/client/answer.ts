@@ -26,7 +26,11 @@ export function softmax(logits: readonly number[]): number[] {
 export const argmax = (values: readonly number[]): number =>
   values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
 
-export function decodeAnswer(logits: readonly number[], labels: readonly string[], task: 'classification' | 'regression'): Decoded {
+export function decodeAnswer(
+  logits: readonly number[],
+  labels: readonly string[],
+  task: 'classification' | 'regression',
+): Decoded {
   if (task === 'regression') return { score: logits[0]!, logits };
   const shares = softmax(logits);
   return {

@@ -70,7 +70,10 @@ export async function ask(
     return await Promise.race([converse(model, question, channels, certificates, reference), ...gone]);
   } catch (error) {
     if (error instanceof RefusedError || !(error instanceof PeerError)) throw error;
-    throw new PeerError(`the session failed (${(error as Failure).message})`, 'see what the parties reported, then ask again');
+    throw new PeerError(
+      `the session failed (${(error as Failure).message})`,
+      'see what the parties reported, then ask again',
+    );
   } finally {
     for (const channel of channels) channel.close();
   }
@@ -95,7 +98,11 @@ async function converse(
   const hello = encodeHello({ session, reference, client: new Uint8Array(HASH_BYTES) });
   await both(channels, async (channel) => {
     await channel.send('hello', hello);
-    sameExport(session, decodeHello((await channel.receive(['hello'], HANDSHAKE_LIMIT)).payload, channel.peer).session, channel);
+    sameExport(
+      session,
+      decodeHello((await channel.receive(['hello'], HANDSHAKE_LIMIT)).payload, channel.peer).session,
+      channel,
+    );
   });
 
   const nonce = crypto.getRandomValues(new Uint8Array(HASH_BYTES));
@@ -121,7 +128,8 @@ async function converse(
   });
   const [y0, y1] = answers.map(({ share }) => readShare(share, output));
   const counted = answers.map((a) => a.counted);
-  if (counted[0]!.rounds !== counted[1]!.rounds) throw new PeerError('the parties counted different rounds', 'see what they reported');
+  if (counted[0]!.rounds !== counted[1]!.rounds)
+    throw new PeerError('the parties counted different rounds', 'see what they reported');
   return {
     ...decodeAnswer([...decode(add(y0!, y1!), output.f)], model.labels, model.task),
     rounds: counted[0]!.rounds,
@@ -136,7 +144,10 @@ function readShare(bytes: Uint8Array, { n, labels }: ClientProgram['output']): W
   try {
     return unpack(bytes, n, labels);
   } catch {
-    throw new PeerError('an answer is not of the ring of the program', 'run the same version of secure-infer everywhere');
+    throw new PeerError(
+      'an answer is not of the ring of the program',
+      'run the same version of secure-infer everywhere',
+    );
   }
 }
 
@@ -150,10 +161,24 @@ function sameExport(ours: SessionFields, theirs: SessionFields, channel: Channel
 }
 
 /** Both parties bound the session that this client means: same context, its own nonce, one pair of theirs. */
-async function checkSid(leaves: readonly [Leaves, Leaves], session: SessionFields, certificates: Certificates, nonce: Uint8Array): Promise<void> {
+async function checkSid(
+  leaves: readonly [Leaves, Leaves],
+  session: SessionFields,
+  certificates: Certificates,
+  nonce: Uint8Array,
+): Promise<void> {
   const { nonces } = leaves[0];
   const ctx = await sha256(contextBytes(session, certificates));
   const sid = await sha256(sidBytes(ctx, { client: nonce, ...nonces }));
-  const agreed = leaves.every((l) => equalBytes(l.sid, sid) && equalBytes(l.nonces.party0, nonces.party0) && equalBytes(l.nonces.party1, nonces.party1));
-  if (!agreed) throw new PeerError('the parties bound another session than the one asked for', 'give all roles the same deployment file');
+  const agreed = leaves.every(
+    (l) =>
+      equalBytes(l.sid, sid) &&
+      equalBytes(l.nonces.party0, nonces.party0) &&
+      equalBytes(l.nonces.party1, nonces.party1),
+  );
+  if (!agreed)
+    throw new PeerError(
+      'the parties bound another session than the one asked for',
+      'give all roles the same deployment file',
+    );
 }

@@ -26,7 +26,10 @@ export function webSocketChannel(socket: WebSocketLike, peer: string, timeout: n
   socket.binaryType = 'arraybuffer';
   socket.onmessage = ({ data }) => {
     if (data instanceof ArrayBuffer) channel.deliver(new Uint8Array(data));
-    else channel.fail(new PeerError(`${peer} sent text where bytes were due`, 'run the same version of secure-infer everywhere'));
+    else
+      channel.fail(
+        new PeerError(`${peer} sent text where bytes were due`, 'run the same version of secure-infer everywhere'),
+      );
   };
   socket.onclose = () => channel.ended();
   socket.onerror = () => channel.ended();

@@ -77,7 +77,10 @@ export class Assistant {
       );
     }
     if (!equalBytes(open.check, this.#model.checks[party])) {
-      throw new RefusedError(`party ${party} has another static seed than this assistant`, 'give all roles the bundles of one export');
+      throw new RefusedError(
+        `party ${party} has another static seed than this assistant`,
+        'give all roles the bundles of one export',
+      );
     }
     const ctx = sessionContext(own, { ...this.#options.certificates, client });
     if (!equalBytes(ctx, open.ctx)) {
@@ -125,7 +128,10 @@ export class Assistant {
           if (this.#waiting.get(key)?.channel === channel) reject(reason);
         };
         const late = `only ${channel.peer} opened the session within ${seconds} s`;
-        timer = setTimeout(() => alone(new PeerError(late, 'see whether the other party runs')), this.#options.patience);
+        timer = setTimeout(
+          () => alone(new PeerError(late, 'see whether the other party runs')),
+          this.#options.patience,
+        );
         void channel.closed.then(alone);
       });
     } catch (error) {
@@ -139,7 +145,12 @@ export class Assistant {
     }
   }
 
-  async #deal(channels: [Channel, Channel], open: Open, request: OpenRequest, seeds: readonly [Secret, Secret]): Promise<void> {
+  async #deal(
+    channels: [Channel, Channel],
+    open: Open,
+    request: OpenRequest,
+    seeds: readonly [Secret, Secret],
+  ): Promise<void> {
     const { program, maskedWeight } = this.#model;
     const keys = seeds.map((seed) => this.#sessions.key(request, seed)) as [Secret, Secret];
     try {

@@ -38,7 +38,11 @@ export async function startAssistant(bundle: AssistantBundle, options: RoleOptio
     );
   }
   const entropy = options.entropy ?? SYSTEM_ENTROPY;
-  const assistant = new Assistant(assistantModel(bundle), { certificates: servingCertificates(deployment), patience, entropy });
+  const assistant = new Assistant(assistantModel(bundle), {
+    certificates: servingCertificates(deployment),
+    patience,
+    entropy,
+  });
   const sessions = new Sessions('assistant', options);
   const parties = new Map([
     [deployment.party0.fingerprint, 'party 0'],

@@ -9,7 +9,15 @@ import { pack, packedBytes, unpack, type Words } from '../../ring/index.ts';
 import { Secret } from '../../ring/secret.ts';
 import { expect, type Channel } from '../channel.ts';
 import { partyContext, type PartyModel, type StaticData } from '../context.ts';
-import { encodeSession, equalBytes, hex, parseFields, type Certificates, type Nonces, type SessionFields } from '../encoding.ts';
+import {
+  encodeSession,
+  equalBytes,
+  hex,
+  parseFields,
+  type Certificates,
+  type Nonces,
+  type SessionFields,
+} from '../encoding.ts';
 import { execute, type Opened } from '../execute.ts';
 import type { Entropy } from '../keys.ts';
 import { PartySession, type BurntSids } from '../session.ts';
@@ -65,7 +73,12 @@ interface Question {
  * Serves one session to its end.
  * @throws Failure if it was given up; client, other party and assistant have been told, without a reason
  */
-export async function serveSession(model: ServedModel, data: StaticData, links: Links, options: PartyOptions): Promise<Counted> {
+export async function serveSession(
+  model: ServedModel,
+  data: StaticData,
+  links: Links,
+  options: PartyOptions,
+): Promise<Counted> {
   return new Serving(model, data, links, options).run();
 }
 
@@ -117,8 +130,14 @@ class Serving {
     const joining = this.#links.peer({ ...hello, client: this.#links.clientCertificate });
     const reaching = this.#links.assistant();
     // Whoever comes is closed with the session, even if the other fails.
-    joining.then(({ channel }) => this.#keep(channel), () => {});
-    reaching.then((channel) => this.#keep(channel), () => {});
+    joining.then(
+      ({ channel }) => this.#keep(channel),
+      () => {},
+    );
+    reaching.then(
+      (channel) => this.#keep(channel),
+      () => {},
+    );
     const [joined, assistant] = await Promise.all([joining, reaching]);
     const peer = joined.channel;
     watch(peer);
@@ -133,7 +152,8 @@ class Serving {
     const clientNonce = await expect(client, 'nonce', HASH_BYTES);
     await peer.send('nonce', encodeNonces(clientNonce, nonce));
     const theirs = decodeNonces(await expect(peer, 'nonce', 2 * HASH_BYTES));
-    if (!equalBytes(theirs.client, clientNonce)) throw new PeerError('the client sent the parties different nonces', 'ask again');
+    if (!equalBytes(theirs.client, clientNonce))
+      throw new PeerError('the client sent the parties different nonces', 'ask again');
     const nonces = this.#nonces(clientNonce, nonce, theirs.own);
     const sid = session.identify(nonces);
     await peer.send('bind', sid);
@@ -174,7 +194,11 @@ class Serving {
     }
     this.#sameExport(hello.session, client.peer);
     const dims = { lengths: own.lengths, heads: program.heads };
-    if (own.lengths.length > MAX_TEXTS) throw new RefusedError(`${own.lengths.length} texts in one session, at most ${MAX_TEXTS}`, 'ask in several sessions');
+    if (own.lengths.length > MAX_TEXTS)
+      throw new RefusedError(
+        `${own.lengths.length} texts in one session, at most ${MAX_TEXTS}`,
+        'ask in several sessions',
+      );
     const gates = resolve(program, dims);
     const gate = gates.findIndex(({ op }) => op === 'embedding');
     if (gate < 0) throw new Error('a program has an embedding');
@@ -214,11 +238,20 @@ class Serving {
     try {
       return { E1: unpack(E1!, n, sizes[0]), E2: unpack(E2!, n, sizes[1]) };
     } catch {
-      throw new PeerError('the client’s words are not of the embedding’s ring', 'run the same version of secure-infer everywhere');
+      throw new PeerError(
+        'the client’s words are not of the embedding’s ring',
+        'run the same version of secure-infer everywhere',
+      );
     }
   }
 
-  async #compute(question: Question, peer: Channel, dealt: DealtStream | undefined, E1: Words, E2: Words): Promise<Words> {
+  async #compute(
+    question: Question,
+    peer: Channel,
+    dealt: DealtStream | undefined,
+    E1: Words,
+    E2: Words,
+  ): Promise<Words> {
     const { party, program } = this.#model;
     const session = this.#session;
     const { reference } = question.hello;

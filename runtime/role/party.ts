@@ -59,7 +59,12 @@ class Meeting {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(key);
-        reject(new PeerError(`party 1 did not come within ${this.#patience / 1000} s`, 'see whether party 1 runs and what it reported'));
+        reject(
+          new PeerError(
+            `party 1 did not come within ${this.#patience / 1000} s`,
+            'see whether party 1 runs and what it reported',
+          ),
+        );
       }, this.#patience);
       this.#waiting.set(key, (met) => {
         clearTimeout(timer);
@@ -118,7 +123,12 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
   const meeting = new Meeting(patience);
   const reach = { identity, patience, timeout };
   const assistant = (): Promise<Channel> =>
-    connectRole({ ...reach, peer: 'the assistant', pin: deployment.assistant.fingerprint, address: parseAddress(deployment.assistant.peers) });
+    connectRole({
+      ...reach,
+      peer: 'the assistant',
+      pin: deployment.assistant.fingerprint,
+      address: parseAddress(deployment.assistant.peers),
+    });
   const peer: Links['peer'] = async (hello) => {
     if (bundle.party === 0) {
       const met = await meeting.meet(hello.reference);
@@ -146,13 +156,16 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
     const address = parseAddress(deployment.party0.peers);
     listeners.push(
       await serveRoles({ ...serving, address, allowed }, (name, channel) => {
-        channel.receive(['hello'], HANDSHAKE_LIMIT).then(
-          ({ payload }) => meeting.arrive(channel, decodeHello(payload, name)),
-          () => channel.close(),
-        ).catch((error: unknown) => {
-          sessions.report(error);
-          channel.close();
-        });
+        channel
+          .receive(['hello'], HANDSHAKE_LIMIT)
+          .then(
+            ({ payload }) => meeting.arrive(channel, decodeHello(payload, name)),
+            () => channel.close(),
+          )
+          .catch((error: unknown) => {
+            sessions.report(error);
+            channel.close();
+          });
       }),
     );
   }
@@ -163,7 +176,9 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
       await serveClients({ ...serving, address, allowed, limit: clientLimit(model) }, (clientCertificate, client) => {
         if (sessions.full) {
           client.close();
-          sessions.report(new RefusedError('too many sessions at once: a client was turned away', 'let it ask again later'));
+          sessions.report(
+            new RefusedError('too many sessions at once: a client was turned away', 'let it ask again later'),
+          );
           return;
         }
         const links: Links = { client, clientCertificate, peer, assistant };

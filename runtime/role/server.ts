@@ -51,14 +51,19 @@ export class Sessions {
   /** Runs one session; its failure becomes one line, never the end of the server. */
   start(serve: () => Promise<unknown>): void {
     const session: Promise<void> = serve()
-      .then(() => {}, (error: unknown) => this.report(error))
+      .then(
+        () => {},
+        (error: unknown) => this.report(error),
+      )
       .finally(() => this.#running.delete(session));
     this.#running.add(session);
   }
 
   report(error: unknown): void {
     const failure =
-      error instanceof Failure ? error : new Failure(`bug: ${(error as Error).stack ?? String(error)}`, 'report it', 70);
+      error instanceof Failure
+        ? error
+        : new Failure(`bug: ${(error as Error).stack ?? String(error)}`, 'report it', 70);
     this.#options.log(`${this.#who}: ${failure.message} (${failure.hint})`);
     this.#options.failed?.(failure);
   }
@@ -67,6 +72,7 @@ export class Sessions {
     return {
       listeners,
       close: async (grace = 5_000) => {
+        for (const listener of listeners) listener.stop();
         let timer: ReturnType<typeof setTimeout> | undefined;
         const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, grace)));
         await Promise.race([Promise.all(this.#running), late]);

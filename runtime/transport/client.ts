@@ -16,7 +16,10 @@ export interface ClientOptions {
 }
 
 /** @throws RefusedError if the identity is not one of the deployment file's clients */
-export function clientCertificates({ deployment, identity }: Pick<ClientOptions, 'deployment' | 'identity'>): Certificates {
+export function clientCertificates({
+  deployment,
+  identity,
+}: Pick<ClientOptions, 'deployment' | 'identity'>): Certificates {
   const own = hex(identity.fingerprint);
   if (!deployment.clients.includes(own)) {
     throw new RefusedError(
@@ -42,20 +45,30 @@ export async function connectParties(options: ClientOptions): Promise<[Channel, 
   return open.map((result) => (result as PromiseFulfilledResult<Channel>).value) as [Channel, Channel];
 }
 
-async function connectParty(peer: string, clients: string, pin: string, { identity, timeout, patience }: ClientOptions): Promise<Channel> {
+async function connectParty(
+  peer: string,
+  clients: string,
+  pin: string,
+  { identity, timeout, patience }: ClientOptions,
+): Promise<Channel> {
   const address = parseAddress(clients);
   const socket = await connectPinned({ address, identity, pin, peer, patience });
-  const ws = new WebSocket(`wss://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}/`, {
-    createConnection: () => socket,
-    perMessageDeflate: false,
-    handshakeTimeout: timeout,
-  });
+  const ws = new WebSocket(
+    `wss://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}/`,
+    {
+      createConnection: () => socket,
+      perMessageDeflate: false,
+      handshakeTimeout: timeout,
+    },
+  );
   return new Promise((resolve, reject) => {
     ws.once('open', () => {
       ws.removeAllListeners('error');
       resolve(webSocketChannel(ws as unknown as WebSocketLike, peer, timeout));
     });
-    ws.once('unexpected-response', () => reject(new PeerError(`${peer} is not a party of this toolkit`, 'correct its address')));
+    ws.once('unexpected-response', () =>
+      reject(new PeerError(`${peer} is not a party of this toolkit`, 'correct its address')),
+    );
     ws.once('error', () => reject(turnedAway(peer, identity)));
   });
 }

@@ -42,12 +42,18 @@ export function parseDeployment(text: string, where: string): Deployment {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new InputError(`${where}: not JSON (${(error as Error).message})`, 'Correct the file, or make it again with keygen.');
+    throw new InputError(
+      `${where}: not JSON (${(error as Error).message})`,
+      'Correct the file, or make it again with keygen.',
+    );
   }
   const parsed = SCHEMA.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
-    throw new InputError(`${where}: ${issue.path.join('.') || 'top level'}: ${issue.message}`, 'Correct the deployment file.');
+    throw new InputError(
+      `${where}: ${issue.path.join('.') || 'top level'}: ${issue.message}`,
+      'Correct the deployment file.',
+    );
   }
   const pins = [parsed.data.party0, parsed.data.party1, parsed.data.assistant].map((role) => role.fingerprint);
   if (new Set([...pins, ...parsed.data.clients]).size !== pins.length + parsed.data.clients.length) {

@@ -19,10 +19,13 @@ const YEARS = 10;
 const KEY_FILE = 'key.pem';
 const CERT_FILE = 'cert.pem';
 
-export const fingerprintOf = (der: Uint8Array): Uint8Array => Uint8Array.from(createHash('sha256').update(der).digest());
+export const fingerprintOf = (der: Uint8Array): Uint8Array =>
+  Uint8Array.from(createHash('sha256').update(der).digest());
 
 const pem = (label: string, der: ArrayBuffer): string =>
-  `-----BEGIN ${label}-----\n${Buffer.from(der).toString('base64').replace(/.{64}(?=.)/g, '$&\n')}\n-----END ${label}-----\n`;
+  `-----BEGIN ${label}-----\n${Buffer.from(der)
+    .toString('base64')
+    .replace(/.{64}(?=.)/g, '$&\n')}\n-----END ${label}-----\n`;
 
 /** A fresh ECDSA P-256 key with a self-signed certificate for ten years. */
 export async function createIdentity(name: string): Promise<Identity> {
@@ -51,7 +54,10 @@ export async function saveIdentity(dir: string, identity: Identity): Promise<voi
     await writeFile(join(dir, CERT_FILE), identity.cert, { flag: 'wx' });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new InputError(`${dir}: there is an identity already`, 'Give another folder, or remove the old identity first.');
+    throw new InputError(
+      `${dir}: there is an identity already`,
+      'Give another folder, or remove the old identity first.',
+    );
   }
 }
 

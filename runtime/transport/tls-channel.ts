@@ -2,7 +2,16 @@
 import type { Duplex } from 'node:stream';
 import type { Failure } from '../../common/errors.ts';
 import { PeerError } from '../../common/errors.ts';
-import { decodeHeader, encodeHeader, HEADER_BYTES, left, type Channel, type Frame, type FrameType, type Traffic } from '../channel.ts';
+import {
+  decodeHeader,
+  encodeHeader,
+  HEADER_BYTES,
+  left,
+  type Channel,
+  type Frame,
+  type FrameType,
+  type Traffic,
+} from '../channel.ts';
 
 /** Unread bytes held before the socket is paused, so that a fast sender waits. */
 const HIGH_WATER = 1 << 20;
@@ -83,7 +92,12 @@ export class StreamChannel implements Channel {
       this.#socket.resume();
       this.#waiting.timer = setTimeout(() => {
         const seconds = this.#timeout / 1000;
-        this.#fail(new PeerError(`${this.peer} was silent for ${seconds} s`, `see whether ${this.peer} still runs; --timeout sets the limit`));
+        this.#fail(
+          new PeerError(
+            `${this.peer} was silent for ${seconds} s`,
+            `see whether ${this.peer} still runs; --timeout sets the limit`,
+          ),
+        );
       }, this.#timeout);
     });
   }
@@ -145,7 +159,13 @@ export class StreamChannel implements Channel {
     };
     try {
       if (this.#header === undefined && this.#buffered >= HEADER_BYTES) {
-        this.#header = decodeHeader(this.#take(HEADER_BYTES), this.#received++, waiting.types, waiting.limit, this.peer);
+        this.#header = decodeHeader(
+          this.#take(HEADER_BYTES),
+          this.#received++,
+          waiting.types,
+          waiting.limit,
+          this.peer,
+        );
       }
     } catch (error) {
       settle();

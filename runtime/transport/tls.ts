@@ -17,7 +17,8 @@ const shown = ({ host, port }: Address): string => `${host}:${port}`;
 /** The hash of the certificate at the other end, whose key the handshake has proved; refuses none and an expired one. */
 function presented(socket: TLSSocket, who: string): Uint8Array {
   const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) throw new RefusedError(`${who} showed no certificate`, 'connect with an identity made by keygen');
+  if (certificate === undefined)
+    throw new RefusedError(`${who} showed no certificate`, 'connect with an identity made by keygen');
   const now = Date.now();
   if (now < Date.parse(certificate.validFrom) || now > Date.parse(certificate.validTo)) {
     throw new RefusedError(
@@ -47,17 +48,22 @@ function admit(socket: TLSSocket, allowed: Allowed): { name: string; fingerprint
 
 export interface Listener {
   readonly port: number;
+  /** Takes no more connections. */
+  stop(): void;
+  /** Cuts those there are. */
   close(): Promise<void>;
 }
 
-async function listen(server: NetServer, address: Address, what: string, stop: () => void): Promise<Listener> {
+async function listen(server: NetServer, address: Address, what: string, cut: () => void): Promise<Listener> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const busy = error.code === 'EADDRINUSE';
       reject(
         new InputError(
           `${what}: cannot listen on ${shown(address)}: ${busy ? 'the port is in use' : error.message}`,
-          busy ? 'end the program that uses it, or give another port in the deployment file' : 'correct the address in the deployment file',
+          busy
+            ? 'end the program that uses it, or give another port in the deployment file'
+            : 'correct the address in the deployment file',
         ),
       );
     });
@@ -66,10 +72,11 @@ async function listen(server: NetServer, address: Address, what: string, stop: (
   const bound = server.address();
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : address.port,
+    stop: () => void server.close(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        stop();
+        cut();
       }),
   };
 }
@@ -88,21 +95,27 @@ export interface ServeOptions {
 const credentials = ({ key, cert }: Identity): { key: string; cert: string } => ({ key, cert });
 
 /** Listens for other roles. `connected` gets every admitted channel with the name its certificate has in `allowed`. */
-export async function serveRoles(options: ServeOptions, connected: (name: string, channel: Channel) => void): Promise<Listener> {
+export async function serveRoles(
+  options: ServeOptions,
+  connected: (name: string, channel: Channel) => void,
+): Promise<Listener> {
   const sockets = new Set<TLSSocket>();
-  const server: Server = createServer({ ...TLS, ...credentials(options.identity), requestCert: true, rejectUnauthorized: false }, (socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    socket.on('error', () => {});
-    socket.setNoDelay(true);
-    try {
-      const { name } = admit(socket, options.allowed);
-      connected(name, new StreamChannel(name, socket, options.timeout));
-    } catch (error) {
-      socket.destroy();
-      options.refused(error as Failure);
-    }
-  });
+  const server: Server = createServer(
+    { ...TLS, ...credentials(options.identity), requestCert: true, rejectUnauthorized: false },
+    (socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+      socket.on('error', () => {});
+      socket.setNoDelay(true);
+      try {
+        const { name } = admit(socket, options.allowed);
+        connected(name, new StreamChannel(name, socket, options.timeout));
+      } catch (error) {
+        socket.destroy();
+        options.refused(error as Failure);
+      }
+    },
+  );
   server.on('tlsClientError', () => {});
   return listen(server, options.address, 'roles', () => sockets.forEach((socket) => socket.destroy()));
 }
@@ -112,9 +125,12 @@ export async function serveClients(
   options: ServeOptions & { readonly limit: number },
   connected: (certificate: Uint8Array, channel: Channel) => void,
 ): Promise<Listener> {
-  const server = createHttpsServer({ ...TLS, ...credentials(options.identity), requestCert: true, rejectUnauthorized: false }, (_, response) => {
-    response.writeHead(426).end();
-  });
+  const server = createHttpsServer(
+    { ...TLS, ...credentials(options.identity), requestCert: true, rejectUnauthorized: false },
+    (_, response) => {
+      response.writeHead(426).end();
+    },
+  );
   const sockets = new WebSocketServer({ noServer: true, maxPayload: options.limit, perMessageDeflate: false });
   server.on('tlsClientError', () => {});
   server.on('upgrade', (request, socket, head) => {
@@ -164,9 +180,18 @@ export async function connectPinned(options: ConnectOptions): Promise<TLSSocket>
 
 function connectOnce({ address, identity, pin, peer }: ConnectOptions, patience: number): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const socket = tlsConnect({ ...TLS, ...credentials(identity), host: address.host, port: address.port, rejectUnauthorized: false });
+    const socket = tlsConnect({
+      ...TLS,
+      ...credentials(identity),
+      host: address.host,
+      port: address.port,
+      rejectUnauthorized: false,
+    });
     const absent = (why: string): PeerError =>
-      new PeerError(`${peer} does not answer at ${shown(address)} (${why})`, `start ${peer}, or correct its address in the deployment file`);
+      new PeerError(
+        `${peer} does not answer at ${shown(address)} (${why})`,
+        `start ${peer}, or correct its address in the deployment file`,
+      );
     const stop = (error: Failure): void => {
       clearTimeout(timer);
       socket.destroy();

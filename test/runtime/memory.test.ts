@@ -43,7 +43,8 @@ describe('all roles in memory', () => {
   });
 
   it('repeats with the seed and differs without', async () => {
-    const hex = async (seed: number, index = 0) => Buffer.from((await runInMemory(model, texts, seed, index)).transcript).toString('hex');
+    const hex = async (seed: number, index = 0) =>
+      Buffer.from((await runInMemory(model, texts, seed, index)).transcript).toString('hex');
     expect(await hex(1)).toBe(await hex(1));
     expect(await hex(1)).not.toBe(await hex(2));
     expect(await hex(1)).not.toBe(await hex(1, 1));
@@ -51,7 +52,9 @@ describe('all roles in memory', () => {
 
   it('opens everything that is ready in one round, in the order of the gates', async () => {
     const run = await runInMemory(model, texts, 1);
-    const rounds = Array.from({ length: run.rounds }, (_, r) => run.opened.filter((o) => o.round === r).map((o) => o.gate));
+    const rounds = Array.from({ length: run.rounds }, (_, r) =>
+      run.opened.filter((o) => o.round === r).map((o) => o.gate),
+    );
     expect(rounds).toEqual([['emb'], ['E_x'], ['v', 'g'], ['E_cls']]);
   });
 });

@@ -9,7 +9,14 @@ import { CounterRandom } from '../../common/random.ts';
 import { tokenizerJsonFromVocab } from '../../data/tokenizer.ts';
 import { writeBundles } from '../../export/bundle.ts';
 import { fourierDigest } from '../../protocol/digest.ts';
-import { PROGRAM_VERSION, type FourierTable, type Gate, type Program, type Ring, type TensorSpec } from '../../protocol/program.ts';
+import {
+  PROGRAM_VERSION,
+  type FourierTable,
+  type Gate,
+  type Program,
+  type Ring,
+  type TensorSpec,
+} from '../../protocol/program.ts';
 import type { Shape } from '../../protocol/shape.ts';
 import { trigTable } from './gate-cases.ts';
 import { sha256 } from './tiny-program.ts';
@@ -39,7 +46,16 @@ export function smallProgram(labels = SMALL_LABELS.length): Program {
   };
   const token: Shape = { rows: 'token', cols: HIDDEN };
   const text: Shape = { rows: 'text', cols: HIDDEN };
-  const plain = { b: 12, a0: '5000000000', a: ['900', '-411'], bk: ['-70', '35'], g1: 20, g2: 12, fOut: 12, digest: '' };
+  const plain = {
+    b: 12,
+    a0: '5000000000',
+    a: ['900', '-411'],
+    bk: ['-70', '35'],
+    g1: 20,
+    g2: 12,
+    fOut: 12,
+    digest: '',
+  };
   const table: FourierTable = { ...plain, digest: fourierDigest(plain, trigTable(12), sha256) };
 
   const rows = Math.ceil(WORDS.length / SPLIT) + 1;
@@ -102,7 +118,10 @@ export async function exportSmall(seed = 1, labels: readonly string[] = SMALL_LA
     labels,
     tokenizerDir: await smallTokenizer(join(root, 'tokenizer')),
     provider: async (provider) => {
-      await writeFile(join(provider, 'integers.json'), JSON.stringify([...tensors].map(([name, { data }]) => [name, [...data]])));
+      await writeFile(
+        join(provider, 'integers.json'),
+        JSON.stringify([...tensors].map(([name, { data }]) => [name, [...data]])),
+      );
     },
   });
   return { dir, program, tensors };

@@ -1,0 +1,238 @@
+/** `secure-infer local`, `ask` and `evaluate`: everything that asks. */
+import { join } from 'node:path';
+import { Option, type Command } from 'commander';
+import pc from 'picocolors';
+import { InputError } from '../../common/errors.ts';
+import { readExamples, type Example } from '../../data/read.ts';
+import { loadKernels } from '../../ring/kernels/node.ts';
+import type { Answer, Question } from '../../runtime/client/ask.ts';
+import { seededReference } from '../../runtime/memory.ts';
+import { readDeployment } from '../../runtime/transport/deployment.ts';
+import { loadIdentity } from '../../runtime/transport/identity.ts';
+import { progress } from '../ui/progress.ts';
+import { Asker, IN_FLIGHT } from './asker.ts';
+import { LocalRoles } from './local-roles.ts';
+import {
+  deploymentFile,
+  questions,
+  wholeNumber,
+  withQuestions,
+  withWaits,
+  type QuestionOptions,
+  type Waits,
+} from './options.ts';
+import { writeClient } from './transcript.ts';
+
+interface LocalCommandOptions extends QuestionOptions, Waits {
+  readonly json?: boolean;
+  readonly seed?: string;
+  readonly transcript?: string;
+  readonly inFlight: number;
+}
+
+interface AskCommandOptions extends QuestionOptions, Waits {
+  readonly json?: boolean;
+  readonly bundle: string;
+  readonly keys: string;
+  readonly deployment?: string;
+  readonly inFlight: number;
+}
+
+const shown = (answer: Answer): string => {
+  const cost = pc.dim(`${answer.rounds} rounds, ${(answer.sentBytes / 1e6).toFixed(2)} MB`);
+  if ('score' in answer) return `${answer.score.toFixed(4)}  ${cost}`;
+  const share = answer.probabilities[answer.label]!;
+  return `${pc.bold(answer.label)} ${(100 * share).toFixed(1)} %  ${cost}`;
+};
+
+const print = (answer: Answer, json: boolean | undefined): void =>
+  void process.stdout.write(`${json ? JSON.stringify(answer) : shown(answer)}\n`);
+
+/** Asks all, printing each answer in order as it comes. */
+async function answerAll(
+  asker: Asker,
+  all: readonly Question[],
+  each: (answer: Answer, index: number) => void,
+): Promise<void> {
+  const quiet = all.length === 1;
+  const bar = progress(`Asking ${all.length} texts in secret`, quiet);
+  let done = 0;
+  try {
+    for await (const answer of asker.askAll(all)) {
+      each(answer, done);
+      bar.update(++done, all.length);
+    }
+  } catch (error) {
+    bar.fail(`failed after ${done} of ${all.length} texts`);
+    throw error;
+  }
+  bar.succeed(`${done} texts answered`);
+}
+
+/** Runs `use` with the three roles on this host; they end with it, and it ends with them. */
+async function withLocal(
+  bundles: string,
+  options: LocalCommandOptions,
+  use: (asker: Asker) => Promise<void>,
+): Promise<void> {
+  const { seed, transcript } = options;
+  if (transcript !== undefined && seed === undefined)
+    throw new InputError('--transcript needs --seed', 'a transcript of a run with secret masks is never written');
+  if (seed !== undefined)
+    process.stderr.write(`${pc.bold(pc.red('SECRECY IS OFF'))}: --seed makes every mask from a known number\n`);
+  await loadKernels();
+  const start = {
+    ...(seed === undefined ? {} : { seed }),
+    ...(transcript === undefined ? {} : { transcript: join(process.cwd(), transcript) }),
+  };
+  const roles = await LocalRoles.start({
+    bundles,
+    start,
+    timeout: options.timeout,
+    patience: options.patience,
+    log: (line) => void process.stderr.write(`${line}\n`),
+  });
+  const stop = (): void => void roles.stop().then(() => process.exit(130));
+  process.removeAllListeners('SIGINT');
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+  try {
+    const asker = await Asker.open(join(bundles, 'client'), {
+      deployment: roles.deployment,
+      identity: roles.identity,
+      timeout: options.timeout,
+      patience: options.patience,
+      truncate: options.truncate === true,
+      inFlight: options.inFlight,
+      ...(seed === undefined ? {} : { reference: seededReference }),
+    });
+    await Promise.race([use(asker), roles.failed]);
+  } catch (error) {
+    throw await roles.reason(error);
+  } finally {
+    process.removeListener('SIGTERM', stop);
+    await roles.stop();
+  }
+}
+
+async function local(bundles: string, options: LocalCommandOptions): Promise<void> {
+  const examples = await questions(options);
+  await withLocal(bundles, options, async (asker) => {
+    const all = asker.tokenise(examples);
+    await answerAll(asker, all, (answer, index) => {
+      if (options.transcript !== undefined)
+        writeClient(options.transcript, index, { ...all[index]!, logits: answer.logits });
+      print(answer, options.json);
+    });
+  });
+}
+
+async function ask(options: AskCommandOptions): Promise<void> {
+  const examples = await questions(options);
+  const asker = await remote(options);
+  await answerAll(asker, asker.tokenise(examples), (answer) => print(answer, options.json));
+}
+
+async function remote(options: AskCommandOptions): Promise<Asker> {
+  await loadKernels();
+  const [identity, deployment] = await Promise.all([
+    loadIdentity(options.keys),
+    readDeployment(deploymentFile(options)),
+  ]);
+  const { timeout, patience, inFlight } = options;
+  return Asker.open(options.bundle, {
+    deployment,
+    identity,
+    timeout,
+    patience,
+    inFlight,
+    truncate: options.truncate === true,
+  });
+}
+
+interface EvaluateOptions extends LocalCommandOptions {
+  readonly labelColumn?: string;
+}
+
+/** A file says which class by its name or its number. */
+function matches(answer: Answer, gold: string, labels: readonly string[]): boolean {
+  if ('score' in answer) throw new InputError('the model is a regression: it has no accuracy', 'evaluate classifiers');
+  const known = labels.includes(gold);
+  return known ? answer.label === gold : labels.indexOf(answer.label) === Number(gold);
+}
+
+async function evaluate(bundles: string, options: EvaluateOptions): Promise<void> {
+  const { file, textColumn, pairColumn, labelColumn } = options;
+  if (file === undefined) throw new InputError('give labelled texts with --file', 'e.g. --file dev.tsv');
+  const columns = Object.entries({ textColumn, pairColumn, labelColumn }).filter(([, name]) => name !== undefined);
+  const { examples } = await readExamples(file, Object.fromEntries(columns));
+  const unlabelled = examples.findIndex((example: Example) => example.label === undefined);
+  if (unlabelled >= 0)
+    throw new InputError(`${file}: example ${unlabelled + 1} has no label`, 'name the column with --label-column');
+  await withLocal(bundles, options, async (asker) => {
+    const { labels } = asker.model;
+    const unknown = examples.find(({ label }) => !labels.includes(label!) && !(Number(label) in labels));
+    if (unknown !== undefined && asker.model.task === 'classification') {
+      throw new InputError(
+        `${file}: label '${unknown.label}' is not one of ${labels.join(', ')}`,
+        'give the labels of the model',
+      );
+    }
+    let right = 0;
+    let sentBytes = 0;
+    let rounds = 0;
+    await answerAll(asker, asker.tokenise(examples), (answer, index) => {
+      if (matches(answer, examples[index]!.label!, labels)) right++;
+      sentBytes += answer.sentBytes;
+      rounds += answer.rounds;
+    });
+    const n = examples.length;
+    const result = {
+      examples: n,
+      accuracy: right / n,
+      meanRounds: rounds / n,
+      meanSentBytes: Math.round(sentBytes / n),
+    };
+    if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    else
+      process.stdout.write(
+        `accuracy ${(100 * result.accuracy).toFixed(2)} % on ${n} texts, ${(result.meanSentBytes / 1e6).toFixed(2)} MB a text\n`,
+      );
+  });
+}
+
+const withFlight = (command: Command): Command =>
+  withWaits(command)
+    .addOption(new Option('--in-flight <n>', 'sessions under way at once').argParser(wholeNumber).default(IN_FLIGHT))
+    .option('--json', 'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes');
+
+export function addClientCommands(program: Command): void {
+  withFlight(withQuestions(program.command('local <bundles>')))
+    .description('Starts the three roles on this host, each with its own folder only, and answers texts in secret.')
+    .option('--seed <seed>', 'make every mask from this seed: NO SECRECY, for comparing with the interpreter')
+    .option('--transcript <dir>', 'with --seed: write every opened word and the rounding words')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  secure-infer local bundles --text "a fine film"\n  secure-infer local bundles --file texts.txt --json\n',
+    )
+    .action(local);
+  withFlight(withQuestions(program.command('ask')))
+    .description('Asks a deployment whose roles are running.')
+    .requiredOption('--bundle <dir>', 'the client bundle')
+    .requiredOption('--keys <dir>', 'the client’s key folder (keygen)')
+    .option('--deployment <file>', 'who is where, by which certificate (default: beside the key folder)')
+    .addHelpText(
+      'after',
+      '\nExample:\n  secure-infer ask --bundle bundles/client --keys keys/client --text "a fine film"\n',
+    )
+    .action(ask);
+  withFlight(program.command('evaluate <bundles>'))
+    .description('Accuracy of secured answers on labelled texts, with the three roles on this host.')
+    .requiredOption('--file <file>', 'labelled texts: .tsv, .csv or .jsonl')
+    .option('--text-column <name>', 'column of the text')
+    .option('--pair-column <name>', 'column of the second text')
+    .option('--label-column <name>', 'column of the label')
+    .option('--truncate', 'cut texts that are too long instead of refusing them')
+    .addHelpText('after', '\nExample:\n  secure-infer evaluate bundles --file dev.tsv\n')
+    .action(evaluate);
+}

@@ -1,0 +1,70 @@
+/** Options that several subcommands share, and what they mean. */
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { dirname, join } from 'node:path';
+import { InputError } from '../../common/errors.ts';
+import { readExamples, type Example } from '../../data/read.ts';
+
+export interface QuestionOptions {
+  readonly file?: string;
+  readonly text?: string;
+  readonly pair?: string;
+  readonly textColumn?: string;
+  readonly pairColumn?: string;
+  readonly truncate?: boolean;
+}
+
+export const withQuestions = (command: Command): Command =>
+  command
+    .option('--file <file>', 'texts: .txt (one a line), .tsv, .csv or .jsonl')
+    .option('--text <text>', 'one text')
+    .option('--pair <text>', 'the second text of a pair')
+    .option('--text-column <name>', 'column of the text in --file')
+    .option('--pair-column <name>', 'column of the second text in --file')
+    .option('--truncate', 'cut texts that are too long instead of refusing them');
+
+/** The texts to answer. */
+export async function questions(options: QuestionOptions): Promise<readonly Example[]> {
+  const { file, text, pair, textColumn, pairColumn } = options;
+  if ((file === undefined) === (text === undefined))
+    throw new InputError('give either --file or --text', 'e.g. --text "a fine film"');
+  if (text !== undefined) return [pair === undefined ? { text } : { text, pair }];
+  if (pair !== undefined)
+    throw new InputError('--pair goes with --text', 'in a file, name the column with --pair-column');
+  const columns = {
+    ...(textColumn === undefined ? {} : { textColumn }),
+    ...(pairColumn === undefined ? {} : { pairColumn }),
+  };
+  return (await readExamples(file!, columns)).examples;
+}
+
+const seconds = (text: string): number => {
+  const value = Number(text);
+  if (!(value > 0 && value <= 86_400)) throw new InvalidArgumentError('a number of seconds is due.');
+  return value * 1000;
+};
+
+export const wholeNumber = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number of at least 1 is due.');
+  return value;
+};
+
+export interface Waits {
+  readonly timeout: number;
+  readonly patience: number;
+}
+
+export const withWaits = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--timeout <seconds>', 'longest silence within a session').argParser(seconds).default(60_000, '60'),
+    )
+    .addOption(
+      new Option('--patience <seconds>', 'how long to wait for another role to appear')
+        .argParser(seconds)
+        .default(10_000, '10'),
+    );
+
+/** The deployment file given, or the one beside the key folder, where keygen puts it. */
+export const deploymentFile = (options: { deployment?: string; keys: string }): string =>
+  options.deployment ?? join(dirname(options.keys), 'deployment.json');

@@ -1,0 +1,140 @@
+/** `secure-infer party` and `secure-infer assistant`: one serving role in this process. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import pc from 'picocolors';
+import { Failure, RefusedError } from '../../common/errors.ts';
+import { readBundle } from '../../export/bundle.ts';
+import { loadKernels } from '../../ring/kernels/node.ts';
+import { seededEntropy } from '../../runtime/keys.ts';
+import { startAssistant } from '../../runtime/role/assistant.ts';
+import { startParty } from '../../runtime/role/party.ts';
+import type { RoleOptions, Running } from '../../runtime/role/server.ts';
+import { readDeployment } from '../../runtime/transport/deployment.ts';
+import { loadIdentity } from '../../runtime/transport/identity.ts';
+import { deploymentFile, withWaits, type Waits } from './options.ts';
+import { transcriptWatch } from './transcript.ts';
+
+interface ServeOptions extends Waits {
+  readonly bundle: string;
+  readonly keys: string;
+  readonly deployment?: string;
+  readonly seed?: string;
+  readonly local?: boolean;
+}
+
+/** What `local` tells the roles it starts. Deterministic runs come this way only. */
+export interface StartMessage {
+  readonly seed?: string;
+  readonly transcript?: string;
+}
+
+/** What a role tells `local`. */
+export type RoleMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly message: string; readonly hint: string; readonly exitCode: number };
+
+const tell = (message: RoleMessage): void => void process.send?.(message);
+
+/** Waits for the first message of `local`. */
+function startMessage(): Promise<StartMessage> {
+  if (process.send === undefined)
+    throw new RefusedError('--local is for the roles that `secure-infer local` starts', 'leave it out');
+  process.once('disconnect', () => process.exit(4));
+  return new Promise((resolve) => process.once('message', (message) => resolve(message as StartMessage)));
+}
+
+async function untilStopped(running: Running): Promise<void> {
+  process.removeAllListeners('SIGINT');
+  await new Promise<void>((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+  await running.close();
+  if (process.connected) {
+    process.removeAllListeners('disconnect');
+    process.disconnect();
+  }
+}
+
+async function serve(
+  options: ServeOptions,
+  start: (role: RoleOptions, message: StartMessage) => Promise<{ running: Running; name: string }>,
+): Promise<void> {
+  if (options.seed !== undefined) {
+    throw new RefusedError(
+      '--seed is refused for serving: masks made from a seed protect nothing',
+      'use `secure-infer local --seed`',
+    );
+  }
+  const message = options.local === true ? await startMessage() : {};
+  try {
+    await loadKernels();
+    const [identity, deployment] = await Promise.all([
+      loadIdentity(options.keys),
+      readDeployment(deploymentFile(options)),
+    ]);
+    const { running, name } = await start(
+      {
+        identity,
+        deployment,
+        timeout: options.timeout,
+        patience: options.patience,
+        log: (line) => void process.stderr.write(`${line}\n`),
+        failed: ({ message: what, hint, exitCode }) => tell({ kind: 'failed', message: what, hint, exitCode }),
+        ...(message.seed === undefined ? {} : { entropy: seededEntropy(message.seed) }),
+      },
+      message,
+    );
+    if (message.seed !== undefined)
+      process.stderr.write(`${pc.red('SECRECY IS OFF')}: ${name} draws its masks from a seed\n`);
+    if (options.local !== true)
+      process.stderr.write(`${name} ready on port ${running.listeners.map((l) => l.port).join(' and ')}\n`);
+    tell({ kind: 'ready' });
+    await untilStopped(running);
+  } catch (error) {
+    if (error instanceof Failure)
+      tell({ kind: 'failed', message: error.message, hint: error.hint, exitCode: error.exitCode });
+    if (process.connected) process.disconnect();
+    throw error;
+  }
+}
+
+const withRole = (command: Command): Command =>
+  withWaits(
+    command
+      .requiredOption('--bundle <dir>', 'the bundle of this role')
+      .requiredOption('--keys <dir>', 'the key folder of this role (keygen)')
+      .option('--deployment <file>', 'who is where, by which certificate (default: beside the key folder)')
+      .addOption(new Option('--seed <seed>').hideHelp())
+      .addOption(new Option('--local').hideHelp()),
+  );
+
+/** Party 0 or party 1, as the bundle says; a bundle of another role is refused by its reader. */
+async function partyRole(dir: string): Promise<'party0' | 'party1'> {
+  const text = await readFile(join(dir, 'manifest.json'), 'utf8').catch(() => '');
+  return /"role":\s*"party1"/.test(text) ? 'party1' : 'party0';
+}
+
+export function addServeCommands(program: Command): void {
+  withRole(program.command('party').description('Serves as party 0 or party 1, whichever the bundle is for.'))
+    .addHelpText('after', '\nExample:\n  secure-infer party --bundle bundles/party0 --keys keys/party0\n')
+    .action((options: ServeOptions) =>
+      serve(options, async (role, { transcript }) => {
+        const bundle = await readBundle(options.bundle, await partyRole(options.bundle));
+        const watch = transcript === undefined ? {} : { watch: transcriptWatch(transcript, bundle.party) };
+        return { running: await startParty(bundle, { ...role, ...watch }), name: `party ${bundle.party}` };
+      }),
+    );
+  withRole(
+    program.command('assistant').description('Serves as the assistant, who deals randomness and learns nothing.'),
+  )
+    .addHelpText('after', '\nExample:\n  secure-infer assistant --bundle bundles/assistant --keys keys/assistant\n')
+    .action((options: ServeOptions) =>
+      serve(options, async (role) => {
+        const bundle = await readBundle(options.bundle, 'assistant');
+        return { running: await startAssistant(bundle, role), name: 'the assistant' };
+      }),
+    );
+}
