@@ -7,7 +7,7 @@ namespace ring {
 namespace RING_ISA {
 namespace {
 
-constexpr size_t KC = 256, MC = 64;
+constexpr size_t KC = 256, MC = 128;
 
 /// C tile of ROWS x NR from packed A (PARTS words per row and step) and B rows `ldb` words apart.
 template <class P, int ROWS>
