@@ -35,15 +35,17 @@ export interface PlanOptions extends Scales {
   readonly b_tanh: number;
   readonly gy1: number;
   readonly gy2: number;
+  /** Least ratio of a reciprocal's period to the end of its interval (1.02 in the specification). */
+  readonly gap: number;
   /** Spare ring bits of scores and PV. */
   readonly head: number;
 }
 
-/** P2 of the design: the smallest plan that runs on 32-bit kernels. */
+/** P2 of the design, the smallest plan that runs on 32-bit kernels, with roomier periods (fewer harmonics to deal). */
 export const BALANCED: PlanOptions = {
   fx: 10, fw: 12, fq: 8, fk: 8, fv: 8, fs: 8, fp: 3, fpv: 6, fo: 10, ft: 9, fy: 9, bc: 14, fe: 15, ft_e: 14, V2: 4, fl: 14,
   fzx: 11, rawx: 18, tolg: 3e-3, tolr: 3e-4, tolD: 1e-3, tolt: 4e-4, mar: 1.3, marD: 2, D0: 4096, relb: 12,
-  cuts: [0, 0.5, 0.8, 0.95, 0.99, 0.999, 1], b_tanh: 15, gy1: 10, gy2: 12, head: 2,
+  cuts: [0, 0.5, 0.8, 0.95, 0.99, 0.999, 1], b_tanh: 15, gy1: 10, gy2: 12, head: 2, gap: 1.08,
 }; // prettier-ignore
 
 export const PLANS: Readonly<Record<string, PlanOptions>> = { balanced: BALANCED };
@@ -167,6 +169,7 @@ class Planner {
       scale: scale / 2 ** drop,
       tolerance: c.tolr,
       bits: c.relb,
+      gap: c.gap,
       harmonics: ROOT_K,
     });
     reached(`${key} variance`, r, c.tolr);
@@ -225,6 +228,7 @@ class Planner {
       scale: scale / 2 ** drop,
       tolerance: c.tolD,
       bits: c.relb,
+      gap: c.gap,
       harmonics: RECIPROCAL_K,
     });
     reached(`${l}.D`, r, c.tolD);

@@ -20,6 +20,8 @@ export interface ReciprocalOptions {
   readonly tolerance: number;
   /** Significant bits kept at the small end of the result. */
   readonly bits: number;
+  /** Least period / hi. Close to 1 the periodic function must jump back: 1.08 needs half the harmonics of 1.02. */
+  readonly gap: number;
   /** Where to start looking for K, by hi / lo. */
   readonly harmonics: (ratio: number) => number;
 }
@@ -34,9 +36,9 @@ export function fitReciprocal(
   f: (x: number) => number,
   lo: number,
   hi: number,
-  { scale, tolerance, bits, harmonics }: ReciprocalOptions,
+  { scale, tolerance, bits, gap, harmonics }: ReciprocalOptions,
 ): Omit<PlanReciprocal, 'drop'> {
-  const top = hi * 1.02 * scale;
+  const top = hi * gap * scale;
   const b = Math.ceil(Math.log2(top));
   const mul = Math.max(1, Math.floor((8 * 2 ** b) / top));
   const period = ((2 ** b / scale) * 8) / mul;
