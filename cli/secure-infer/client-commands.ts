@@ -1,5 +1,5 @@
 /** `secure-infer local`, `ask` and `evaluate`: everything that asks. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import pc from 'picocolors';
 import { InputError } from '../../common/errors.ts';
@@ -83,7 +83,7 @@ async function withLocal(
   await loadKernels();
   const start = {
     ...(seed === undefined ? {} : { seed }),
-    ...(transcript === undefined ? {} : { transcript: join(process.cwd(), transcript) }),
+    ...(transcript === undefined ? {} : { transcript: resolve(transcript) }),
   };
   const roles = await LocalRoles.start({
     bundles,
