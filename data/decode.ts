@@ -15,20 +15,33 @@ const READ_ERRORS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads a UTF-8 file.
- * @throws InputError if it cannot be read, is empty, or holds bytes that are not UTF-8 (naming the line).
+ * Reads a file whole, with the SHA-256 (hex) of its bytes.
+ * @throws InputError if it cannot be read or is empty.
  */
-export async function readText(file: string): Promise<TextFile> {
-  let bytes: Uint8Array;
+export async function readBytes(file: string): Promise<{ bytes: Buffer; hash: string }> {
+  let bytes: Buffer;
   try {
     bytes = await readFile(file);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     throw new InputError(`${file}: ${READ_ERRORS[code] ?? `cannot be read (${code})`}`, 'Check the path.');
   }
+  if (bytes.length === 0) throw emptyFile(file);
+  return { bytes, hash: createHash('sha256').update(bytes).digest('hex') };
+}
+
+const emptyFile = (file: string): InputError =>
+  new InputError(`${file}: the file is empty`, 'Give a file with at least one example.');
+
+/**
+ * Reads a UTF-8 file.
+ * @throws InputError if it cannot be read, is empty, or holds bytes that are not UTF-8 (naming the line).
+ */
+export async function readText(file: string): Promise<TextFile> {
+  const { bytes, hash } = await readBytes(file);
   const text = decodeUtf8(bytes, file);
-  if (text === '') throw new InputError(`${file}: the file is empty`, 'Give a file with at least one example.');
-  return { text, hash: createHash('sha256').update(bytes).digest('hex') };
+  if (text === '') throw emptyFile(file);
+  return { text, hash };
 }
 
 function decodeUtf8(bytes: Uint8Array, file: string): string {

@@ -2,7 +2,8 @@ import { extname } from 'node:path';
 import { InputError } from '../common/errors.ts';
 import type { ColumnOptions, Columns } from './columns.ts';
 import { chooseColumns, COLA_COLUMNS, givenByNumber, looksLikeCola } from './columns.ts';
-import { readText } from './decode.ts';
+import { readBytes, readText } from './decode.ts';
+import { openParquet } from './parquet.ts';
 import type { Rows } from './table.ts';
 import { parseCsv, parseJsonl, parseTsv, splitLines } from './table.ts';
 
@@ -23,24 +24,54 @@ export interface Dataset {
 }
 
 /**
- * Reads examples in the format its extension names: .tsv (unquoted, as GLUE), .csv (quoted), .jsonl or .ndjson, .txt (one
- * text a line). Which columns are read: `chooseColumns`.
- * @throws InputError naming file, line and remedy for bytes that are not UTF-8, an empty file, an unknown extension or column,
- * rows of unequal width, a text without characters, a missing label.
+ * Reads examples in the format its extension names: .tsv (unquoted, as GLUE), .csv (quoted), .jsonl or .ndjson, .parquet,
+ * .txt (one text a line). Which columns are read: `chooseColumns`.
+ * @throws InputError naming file, line (of Parquet: row) and remedy for bytes that are not UTF-8, an empty file, an unknown
+ * extension or column, rows of unequal width, a text without characters, a missing label.
  */
 export async function readExamples(file: string, options: ColumnOptions = {}): Promise<Dataset> {
-  const parse = PARSERS[extname(file).toLowerCase()];
-  if (parse === undefined) {
+  const extension = extname(file).toLowerCase();
+  const parse = PARSERS[extension];
+  if (parse === undefined && extension !== PARQUET) {
     throw new InputError(
       `${file}: unknown extension`,
-      `Name the file by its format: ${Object.keys(PARSERS).join(', ')}.`,
+      `Name the file by its format: ${Object.keys(PARSERS).join(', ')}, ${PARQUET}.`,
     );
   }
-  const { text, hash } = await readText(file);
-  const examples = parse(text, file, options);
+  const { hash, examples } =
+    parse === undefined ? await fromParquet(file, options) : await fromText(file, parse, options);
   if (examples.length === 0)
     throw new InputError(`${file}: a header but no examples`, 'Give a file with at least one example.');
   return { examples, hash, source: file };
+}
+
+const PARQUET = '.parquet';
+
+type Read = Pick<Dataset, 'hash' | 'examples'>;
+
+async function fromText(file: string, parse: Parser, options: ColumnOptions): Promise<Read> {
+  const { text, hash } = await readText(file);
+  return { hash, examples: parse(text, file, options) };
+}
+
+async function fromParquet(file: string, options: ColumnOptions): Promise<Read> {
+  const { bytes, hash } = await readBytes(file);
+  const table = openParquet(bytes, file);
+  const columns = chooseColumns(table.names, options, file);
+  const text = await table.texts(columns.text);
+  const pair = columns.pair === undefined ? undefined : await table.texts(columns.pair);
+  const label = columns.label === undefined ? undefined : await table.labels(columns.label);
+  const examples = text.map((value, i) =>
+    checked(
+      {
+        text: value,
+        ...(pair === undefined ? {} : { pair: pair[i]! }),
+        ...(label === undefined ? {} : { label: label[i]! }),
+      },
+      `${file}, row ${i + 1}`,
+    ),
+  );
+  return { hash, examples };
 }
 
 type Parser = (text: string, file: string, options: ColumnOptions) => Example[];
@@ -61,7 +92,7 @@ function fromLines(text: string, file: string, options: ColumnOptions): Example[
       'Leave the column options out, or use TSV, CSV or JSONL.',
     );
   }
-  return splitLines(text).map((line, i) => checked({ text: line }, file, i + 1));
+  return splitLines(text).map((line, i) => checked({ text: line }, `${file}, line ${i + 1}`));
 }
 
 function fromRows(rows: Rows, file: string, options: ColumnOptions): Example[] {
@@ -87,8 +118,7 @@ function fromRows(rows: Rows, file: string, options: ColumnOptions): Example[] {
         ...(pair < 0 ? {} : { pair: cells[pair]! }),
         ...(label < 0 ? {} : { label: cells[label]! }),
       },
-      file,
-      line,
+      `${file}, line ${line}`,
     ),
   );
 }
@@ -134,25 +164,22 @@ function fromJsonl(text: string, file: string, options: ColumnOptions): Example[
         ...(columns.pair === undefined ? {} : { pair: asString(columns.pair) }),
         ...(columns.label === undefined ? {} : { label: asLabel(columns.label) }),
       },
-      file,
-      line,
+      `${file}, line ${line}`,
     );
   });
 }
 
-function checked(example: Example, file: string, line: number): Example {
+/** `place` names file and line. */
+function checked(example: Example, place: string): Example {
   if (example.text.trim() === '') {
-    throw new InputError(
-      `${file}, line ${line}: the text is empty`,
-      'Remove the line, or give the right --text-column.',
-    );
+    throw new InputError(`${place}: the text is empty`, 'Remove the line, or give the right --text-column.');
   }
   if (example.label === '') {
-    throw new InputError(`${file}, line ${line}: the label is empty`, 'Fill it in, or give the right --label-column.');
+    throw new InputError(`${place}: the label is empty`, 'Fill it in, or give the right --label-column.');
   }
   if (/\p{Cs}/u.test(example.text + (example.pair ?? ''))) {
     throw new InputError(
-      `${file}, line ${line}: half a surrogate pair in the text`,
+      `${place}: half a surrogate pair in the text`,
       'Write characters beyond U+FFFF as both halves of their \\u escape.',
     );
   }

@@ -195,7 +195,7 @@ describe('bytes', () => {
     await expect(readExamples(join(folder, 'absent.tsv'))).rejects.toThrow('no such file');
     await expect(readExamples(join(folder))).rejects.toThrow('unknown extension');
     const unknown = await refusal('.xlsx', 'a');
-    expect(unknown.hint).toContain('.tsv, .csv, .jsonl, .ndjson, .txt');
+    expect(unknown.hint).toContain('.tsv, .csv, .jsonl, .ndjson, .txt, .parquet');
   });
 });
 
