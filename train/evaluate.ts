@@ -1,4 +1,5 @@
 /** Measures of a checkpoint on labelled data. */
+import { InputError } from '../common/errors.ts';
 import { accuracy, f1, matthews, pearson, spearman, type Metric } from './metrics.ts';
 import { argmax } from './predict.ts';
 
@@ -9,6 +10,13 @@ import { argmax } from './predict.ts';
  */
 export function measure(logits: readonly Float32Array[], targets: readonly number[]): Record<string, Metric> {
   const classes = logits[0]?.length ?? 0;
+  const bad = logits.findIndex((z) => z.some((v) => !Number.isFinite(v)));
+  if (bad >= 0) {
+    throw new InputError(
+      `the logits of example ${bad + 1} are ${[...logits[bad]!].join(', ')}`,
+      'The model has diverged, or its scores leave what float32 holds.',
+    );
+  }
   if (classes === 1) {
     const scores = logits.map((z) => z[0]!);
     const loss = scores.reduce((sum, z, i) => sum + (z - targets[i]!) ** 2, 0) / scores.length;

@@ -1,11 +1,12 @@
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { CommanderError } from 'commander';
 import pc from 'picocolors';
 import { Failure } from '../../common/errors.ts';
+import { packageFile } from './package.ts';
 
 /** Version of the installed package, for `--version`. */
-export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
+export const version = (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
 
 /**
  * Runs a command line: a Failure becomes two lines on standard error (what, remedy) and its exit code; a bug keeps its

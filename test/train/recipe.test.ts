@@ -1,0 +1,63 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { InputError } from '../../common/errors.ts';
+import { overrideRecipe, parseRecipe } from '../../train/recipe/recipe.ts';
+import { findRecipe, RECIPE_NAMES } from '../../train/recipe/recipes.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'recipe-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+describe('recipes', () => {
+  it('are found by name, each for its command', async () => {
+    expect(RECIPE_NAMES).toContain('demo');
+    for (const name of RECIPE_NAMES) {
+      const found = await Promise.allSettled([findRecipe(name, 'teacher'), findRecipe(name, 'student')]);
+      expect(found.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+    }
+    await expect(findRecipe('fastest', 'student')).rejects.toThrow(InputError);
+  });
+
+  it('are read from files, and say which field is wrong', async () => {
+    const file = join(dir, 'r.json');
+    const stage = { name: 'a', losses: { logits: 1 }, steps: 3, learningRate: 1e-4 };
+    const write = (recipe: unknown): void => writeFileSync(file, JSON.stringify(recipe));
+    write({ name: 'mine', for: 'student', stages: [stage] });
+    const recipe = await findRecipe(file, 'student');
+    expect(recipe.stages[0]).toMatchObject({ steps: 3, batchSize: 32, weightDecay: 0.01, decay: 'linear' });
+    for (const [change, message] of [
+      [{ learningRate: -1 }, 'stages.0.learningRate'],
+      [{ epochs: 2 }, 'either steps or epochs'],
+      [{ losses: { ranges: 1 } }, 'at least one loss'],
+      [{ losses: { logit: 1 } }, 'stages.0.losses'],
+      [{ dropout: 1 }, 'stages.0.dropout'],
+    ] as const) {
+      write({ name: 'mine', for: 'student', stages: [{ ...stage, ...change }] });
+      await expect(findRecipe(file, 'student')).rejects.toThrow(message);
+    }
+    writeFileSync(file, '{');
+    await expect(findRecipe(file, 'student')).rejects.toThrow(InputError);
+  });
+
+  const stage = (name: string) => ({ name, losses: { logits: 1 }, epochs: 2, learningRate: 1e-4 });
+  const two = parseRecipe({ name: 'two', for: 'student', stages: [stage('a'), stage('b')] }, 'test');
+  const one = parseRecipe({ name: 'one', for: 'student', stages: [stage('a')] }, 'test');
+
+  it('are changed by options', () => {
+    const changed = overrideRecipe(one, { steps: 7, learningRate: 2e-5, batchSize: 4, seed: 9, frozen: ['bert'] });
+    expect(changed.seed).toBe(9);
+    expect(changed.stages[0]).toMatchObject({ steps: 7, learningRate: 2e-5, batchSize: 4, frozen: ['bert'] });
+    expect(changed.stages[0]!.epochs).toBeUndefined();
+    const dropped = overrideRecipe(two, { stageSteps: [0, 5], stageLearningRate: [undefined, 3e-5] });
+    expect(dropped.stages).toHaveLength(1);
+    expect(dropped.stages[0]).toMatchObject({ name: 'b', steps: 5, learningRate: 3e-5 });
+  });
+
+  it('refuse options that do not fit them', () => {
+    expect(() => overrideRecipe(two, { steps: 5 })).toThrow('--steps');
+    expect(() => overrideRecipe(one, { stageSteps: [5, 5] })).toThrow('one stage');
+    expect(() => overrideRecipe(two, { stageSteps: [0, 0] })).toThrow('must have a stage');
+    expect(() => overrideRecipe(one, { metric: 'bleu' })).toThrow('metric');
+  });
+});
