@@ -130,7 +130,7 @@ function quantise(name: string, values: Float64Array, f: number): Int32Array | F
   let largest = 0;
   for (let i = 0; i < values.length; i++) {
     const v = rint(values[i]! * 2 ** f);
-    out[i] = v === 0 ? 0 : v;
+    out[i] = v;
     largest = Math.max(largest, Math.abs(v));
   }
   if (!(largest <= 2 ** 53))

@@ -10,7 +10,7 @@ const TRIG = 28;
 /** Round half to even, as numpy's rint: a plan must not depend on the language it was made in. */
 export function rint(v: number): number {
   const r = Math.round(v);
-  return Math.abs(v % 1) === 0.5 && r % 2 !== 0 ? r - 1 : r;
+  return (Math.abs(v % 1) === 0.5 && r % 2 !== 0 ? r - 1 : r) + 0; // + 0: never -0
 }
 
 const tables = new Map<number, PlanTrig>();

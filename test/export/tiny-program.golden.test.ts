@@ -1,31 +1,30 @@
 /** Whole programs against the specification: every word drawn, dealt, opened and computed, and the clear interpreter. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { interpret, integersOf, type Tape } from '../../export/clear.ts';
 import { lower } from '../../export/lower.ts';
-import type { Plan } from '../../export/plan.ts';
 import { RefusedError } from '../../common/errors.ts';
 import { programCost } from '../../protocol/cost.ts';
 import { checkProgram } from '../../protocol/resolve.ts';
 import { add, fromBigInts, toBigInts, type Words } from '../../ring/index.ts';
-import { edited, readJson, runSpecProgram, specFolded, type NegativePlan, type SpecProgramCase } from '../support/spec-program.ts'; // prettier-ignore
-import { integers, signedIntegers, VECTORS, vectorFiles, type Encoded } from '../support/spec-vectors.ts';
-
-const NOT_CASES = new Set(['config.json', 'plan.json', 'calibration.json', 'negative_plans.json']);
+import {
+  edited,
+  programCases,
+  programFolders,
+  readJson,
+  runSpecProgram,
+  specFolded,
+  type NegativePlan,
+  type SpecProgramCase,
+} from '../support/spec-program.ts';
+import { integers, signedIntegers, type Encoded } from '../support/spec-vectors.ts';
 
 /** Opening names of the specification where they are not the gate's. */
 const openingName = (gate: string): string => (gate === 'emb' ? 'emb.M' : gate);
 
-const folders = vectorFiles().filter((name) => name.startsWith('program_'));
-const plans = folders.map((name) => {
-  const dir = join(VECTORS, name);
-  const plan = readJson<Plan & { length: string; guard: boolean }>(join(dir, 'plan.json'));
-  if (!['public', 'secret'].includes(plan.length) || typeof plan.guard !== 'boolean')
-    throw new Error(`${dir}: unknown kind of program`);
-  return { name, dir, plan, runs: plan.length === 'public' && !plan.guard };
-});
+const plans = programFolders();
 const ours = plans.filter((p) => p.runs);
 const left = plans.filter((p) => !p.runs).map((p) => p.name);
 process.stdout.write(
@@ -47,9 +46,7 @@ function sameSigned(actual: Words, want: Encoded, what: string): number {
 describe.each(ours)('$name', ({ dir, plan }) => {
   const folded = specFolded(join(dir, 'folded.safetensors'));
   const { program, tensors } = lower(plan, folded);
-  const cases = readdirSync(dir)
-    .filter((f) => f.endsWith('.json') && !NOT_CASES.has(f))
-    .sort();
+  const cases = programCases(dir);
 
   it('has cases and passes every check of a program', () => {
     expect(cases.length).toBeGreaterThan(0);

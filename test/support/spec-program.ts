@@ -2,7 +2,9 @@
  * Runs a whole program of the specification with both parties, assistant and client in one process, every random word taken
  * by name from the case. A word that the case does not list, or lists with another width or shape, fails; so does one left.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import type { Matrix } from '../../export/lower.ts';
 import type { Folded, IntegerTensor, Plan } from '../../export/plan.ts';
 import { KINDS, type DealerContext, type DealerValue, type Kind, type PartyContext, type PartyValue } from '../../protocol/gate.ts'; // prettier-ignore
@@ -12,7 +14,7 @@ import { resolve, tensorsOf, trigOf } from '../../protocol/resolve.ts';
 import { definitionOf } from '../../protocol/suite/masked.ts';
 import { add, concatWords, fromBigInts, fromNumbers, resize, sub, zeros, type Words } from '../../ring/index.ts';
 import { execute, type Execution, type Opened } from '../../runtime/execute.ts';
-import type { Encoded } from './spec-vectors.ts';
+import { vectorFiles, VECTORS, type Encoded } from './spec-vectors.ts';
 
 export interface SpecProgramCase {
   readonly ids: number[];
@@ -84,8 +86,36 @@ export function specTensors(bytes: Uint8Array): Map<string, IntegerTensor> {
   return out;
 }
 
-export const specFolded = (file: string): Folded => specTensors(readFileSync(file));
-export const readJson = <T>(file: string): T => JSON.parse(readFileSync(file, 'utf8')) as T;
+/** Case files may be gzipped (the committed copies are). */
+const bytesOf = (file: string): Uint8Array =>
+  existsSync(file) ? readFileSync(file) : gunzipSync(readFileSync(`${file}.gz`));
+
+export const readTensors = (file: string): Map<string, IntegerTensor> => specTensors(bytesOf(file));
+export const specFolded = (file: string): Folded => readTensors(file);
+export const readJson = <T>(file: string): T => JSON.parse(Buffer.from(bytesOf(file)).toString('utf8')) as T;
+
+/** Program folders by their plan: what runs here is public and unguarded. Anything unknown fails. */
+export function programFolders(): { name: string; dir: string; plan: Plan; runs: boolean }[] {
+  return vectorFiles()
+    .filter((name) => name.startsWith('program_'))
+    .map((name) => {
+      const dir = join(VECTORS, name);
+      const plan = readJson<Plan>(join(dir, 'plan.json'));
+      const { length, guard } = plan as { length: string; guard: unknown };
+      if (!['public', 'secret'].includes(length) || typeof guard !== 'boolean')
+        throw new Error(`${dir}: unknown kind of program`);
+      return { name, dir, plan, runs: length === 'public' && !guard };
+    });
+}
+
+const NOT_CASES = new Set(['config.json', 'plan.json', 'calibration.json', 'negative_plans.json']);
+
+/** Names of the case files of a program folder, without `.gz`. */
+export const programCases = (dir: string): string[] =>
+  readdirSync(dir)
+    .map((f) => f.replace(/\.gz$/, ''))
+    .filter((f) => f.endsWith('.json') && !NOT_CASES.has(f))
+    .sort();
 
 /** A plan with one field replaced. */
 export function edited(plan: Plan, { layer, field, value }: NegativePlan): Plan {
