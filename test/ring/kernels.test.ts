@@ -1,29 +1,11 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { availableKernels } from '../../ring/kernels/node.ts';
-import { expand } from '../../ring/prg-node.ts';
 import * as ring from '../../ring/index.ts';
+import { length, runs, width, words } from '../support/ring-arbitrary.ts';
 import * as twin from '../support/ring-twin.ts';
 
 const { fromBigInts, toBigInts } = ring;
-
-/** Every width meets a test; the edges of a slot, and of the 52-bit product, more often. */
-const width = fc.oneof(
-  fc.constantFrom(1, 2, 8, 14, 16, 31, 32, 33, 43, 52, 53, 63, 64, 65, 127, 128),
-  fc.integer({ min: 1, max: 128 }),
-);
-/** Uniform words, and the extremes where carries and signs break. */
-const word = (n: number): fc.Arbitrary<bigint> =>
-  fc.oneof(
-    { weight: 3, arbitrary: fc.bigInt(0n, (1n << BigInt(n)) - 1n) },
-    fc
-      .constantFrom(0n, 1n, 1n << BigInt(n - 1), (1n << BigInt(n)) - 1n, ((1n << BigInt(n)) - 1n) >> 1n)
-      .map((v) => twin.mod(v, n)),
-  );
-const words = (n: number, length: number): fc.Arbitrary<bigint[]> =>
-  fc.array(word(n), { minLength: length, maxLength: length });
-const length = fc.integer({ min: 0, max: 37 });
-const runs = { numRuns: 150 };
 
 const sets = await availableKernels();
 const names = sets.map((set) => set.name);
@@ -184,67 +166,6 @@ describe.each(sets)('$name kernels', (set) => {
     );
   });
 
-  it('multiplies matrices of any shape in any ring', () => {
-    const dim = fc.oneof(fc.integer({ min: 0, max: 12 }), fc.constantFrom(16, 17, 25, 33));
-    fc.assert(
-      fc.property(
-        fc
-          .tuple(width, dim, dim, dim)
-          .chain(([n, m, k, cols]) =>
-            fc.tuple(fc.constant([n, m, k, cols] as const), words(n, m * k), words(n, k * cols)),
-          ),
-        ([[n, m, k, cols], a, b]) => {
-          const expected = twin.matmul(a, b, m, k, cols, n);
-          expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
-          const bT = transpose(b, k, cols);
-          expect(toBigInts(ring.matmulTransposed(fromBigInts(a, n), fromBigInts(bT, n), m, k, cols))).toEqual(expected);
-        },
-      ),
-      { numRuns: 60 },
-    );
-  });
-
-  it.each([
-    [16, 140, 600, 50],
-    [32, 3, 513, 97],
-    [32, 66, 300, 49],
-    [43, 130, 520, 26],
-    [52, 67, 257, 24],
-    [64, 66, 300, 50],
-    [64, 2, 300, 50],
-    [128, 65, 257, 5],
-  ])('ring %i: %ix%i times a matrix of %i columns crosses every block edge', (n, m, k, cols) => {
-    const draw = (count: number, salt: bigint): bigint[] =>
-      Array.from({ length: count }, (_, i) =>
-        twin.mod((((BigInt(i) + salt) * 0x9e3779b97f4a7c15f39cc0605cedc835n) ** 3n) >> 7n, n),
-      );
-    const a = draw(m * k, 1n);
-    const b = draw(k * cols, 77n);
-    const expected = twin.matmul(a, b, m, k, cols, n);
-    expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
-    const bT = transpose(b, k, cols);
-    expect(toBigInts(ring.matmulTransposed(fromBigInts(a, n), fromBigInts(bT, n), m, k, cols))).toEqual(expected);
-  });
-
-  it('gives the same words on several threads', () => {
-    // Above the least work for two threads: cut by rows, by columns, and a Fourier sum.
-    const products = ([[32, 201, 300, 165], [64, 19, 1000, 501], [43, 402, 128, 165], [128, 70, 500, 260]] as const).map(
-      ([n, m, k, cols]) => () => ring.matmul(draw(n, m * k, 1), draw(n, k * cols, 2), m, k, cols),
-    ); // prettier-ignore
-    const K = 9;
-    const spec = trigSpec(14, Array(K).fill(-12345n) as bigint[], Array(K).fill(777n) as bigint[], 20);
-    const sums = [27, 43].map((n) => () => ring.fourierDot(draw(14, 70_001, 3), draw(n, 70_001 * 2 * K, 4), spec, n));
-    for (const f of [...products, ...sums]) {
-      set.setThreads(1);
-      const one = f();
-      for (const threads of [2, 3]) {
-        set.setThreads(threads);
-        expect(ring.equal(f(), one)).toBe(true);
-      }
-    }
-    set.setThreads(1);
-  });
-
   it('packs n bits a word and refuses cut bytes and set padding', () => {
     fc.assert(
       fc.property(
@@ -292,73 +213,4 @@ describe.each(sets)('$name kernels', (set) => {
       { numRuns: 300 },
     );
   });
-
-  it('evaluates Fourier series in integers', () => {
-    const coefficient = fc.bigInt(-(1n << 33n) + 1n, (1n << 33n) - 1n);
-    fc.assert(
-      fc.property(
-        fc
-          .tuple(
-            fc.constantFrom(1, 2, 5, 8, 11, 14),
-            fc.integer({ min: 0, max: 9 }),
-            width,
-            fc.integer({ min: 0, max: 9 }),
-          )
-          .chain(([b, K, n, len]) =>
-            fc.tuple(
-              fc.constant([b, n] as const),
-              fc.array(coefficient, { minLength: K, maxLength: K }),
-              fc.array(coefficient, { minLength: K, maxLength: K }),
-              words(b, len),
-              words(n, 2 * K * len),
-              fc.constantFrom(0, 5, 20, 27, 28),
-            ),
-          ),
-        ([[b, n], a, bk, c, T, g1]) => {
-          const spec = trigSpec(b, a, bk, g1);
-          const w = fromBigInts(c, b);
-          expect(toBigInts(ring.fourierPublic(w, spec))).toEqual(
-            twin.fourierPublic(c, spec).map((v) => twin.mod(v, 64)),
-          );
-          expect(toBigInts(ring.fourierSecret(w, spec, n))).toEqual(twin.fourierSecret(c, spec, n));
-          expect(toBigInts(ring.fourierDot(w, fromBigInts(T, n), spec, n))).toEqual(twin.fourierDot(c, T, spec, n));
-        },
-      ),
-      runs,
-    );
-  });
-
-  it('evaluates a Fourier series over a period wider than 32 bits', () => {
-    const spec = trigSpec(36, [3n << 30n, -5n], [7n, -(1n << 33n) + 9n], 24);
-    const c = Array.from({ length: 25 }, (_, i) => twin.mod(BigInt(i) * 0x9e3779b97f4a7c15n, 36));
-    const w = fromBigInts(c, 36);
-    expect(toBigInts(ring.fourierPublic(w, spec))).toEqual(twin.fourierPublic(c, spec).map((v) => twin.mod(v, 64)));
-    expect(toBigInts(ring.fourierSecret(w, spec, 43))).toEqual(twin.fourierSecret(c, spec, 43));
-  });
 });
-
-/** b (rows × cols) as cols × rows. */
-const transpose = (b: readonly bigint[], rows: number, cols: number): bigint[] =>
-  Array.from({ length: cols * rows }, (_, i) => b[(i % rows) * cols + Math.floor(i / rows)]!);
-
-/** Reproducible words. */
-const draw = (n: number, count: number, salt: number): ring.Words => expand(new Uint8Array(32).fill(salt), n, count);
-
-/** A spec with honest tables for period 2^b, l = floor(b/2). */
-function trigSpec(b: number, a: bigint[], bk: bigint[], g1: number): ring.TrigSpec {
-  const l = b >> 1;
-  const table = (count: number, step: number, f: (x: number) => number): Int32Array =>
-    Int32Array.from({ length: count }, (_, i) => Math.round(f((2 * Math.PI * i * step) / 2 ** b) * 2 ** 28));
-  return {
-    b,
-    l,
-    hiCos: table(2 ** (b - l), 2 ** l, Math.cos),
-    hiSin: table(2 ** (b - l), 2 ** l, Math.sin),
-    loCos: table(2 ** l, 1, Math.cos),
-    loSin: table(2 ** l, 1, Math.sin),
-    a: BigInt64Array.from(a),
-    bk: BigInt64Array.from(bk),
-    g1,
-    g2: 20,
-  };
-}
