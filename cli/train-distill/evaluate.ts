@@ -103,6 +103,7 @@ async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
   );
 }
 
+/** Adds the subcommand `evaluate` to the program. */
 export function addEvaluate(program: Command): void {
   const command = program
     .command('evaluate')

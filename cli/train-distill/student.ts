@@ -77,6 +77,7 @@ async function student(flags: StudentFlags): Promise<void> {
   printResult({ command: 'student', preset: flags.preset, ...result }, flags.json);
 }
 
+/** Adds the subcommand `student` to the program. */
 export function addStudent(program: Command): void {
   const command = program
     .command('student')

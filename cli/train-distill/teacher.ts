@@ -66,6 +66,7 @@ export function fittingLength(maxLength: number, positions: number): number {
   );
 }
 
+/** Adds the subcommand `teacher` to the program. */
 export function addTeacher(program: Command): void {
   const command = program
     .command('teacher')

@@ -77,6 +77,8 @@ const fineTune = (out: string, ...more: string[]): Promise<Record<string, unknow
     ...more,
   );
 
+const weights = (name: string): Buffer => readFileSync(at(`${name}/model.safetensors`));
+
 describe('train-distill', () => {
   it('makes a teacher, a swapped model, a student, and evaluates them', async () => {
     const teacher = await fineTune('teacher');
@@ -119,7 +121,6 @@ describe('train-distill', () => {
     await fineTune('once', '--steps', '10');
     await fineTune('again', '--steps', '10');
     await fineTune('other', '--steps', '10', '--seed', '2');
-    const weights = (name: string): Buffer => readFileSync(at(`${name}/model.safetensors`));
     expect(weights('once').equals(weights('again'))).toBe(true);
     expect(weights('once').equals(weights('other'))).toBe(false);
   });

@@ -108,7 +108,7 @@ describe('range penalty', () => {
     for (let b = 0; b < B; b++) {
       const n = REAL[b]!;
       for (let q = 0; q < n; q++) {
-        for (let a = 0; a < A && act !== 'softmax'; a++) {
+        for (let a = 0; a < (act === 'softmax' ? 0 : A); a++) {
           const row = Array.from({ length: n }, (__, k) => student[at(b, a, q, k)]!);
           const mean = act === '2quad' ? 0 : row.reduce((x, y) => x + y) / n;
           const log2 = Math.log2(row.reduce((sum, v) => sum + (v - mean + c[a]!) ** 2, 0) / n);

@@ -9,6 +9,8 @@ import { findRecipe, RECIPE_NAMES } from '../../train/recipe/recipes.ts';
 const dir = mkdtempSync(join(tmpdir(), 'recipe-'));
 afterAll(() => rmSync(dir, { recursive: true }));
 
+const twoEpochs = (name: string) => ({ name, losses: { logits: 1 }, epochs: 2, learningRate: 1e-4 });
+
 describe('recipes', () => {
   it('are found by name, each for its command', async () => {
     expect(RECIPE_NAMES).toContain('demo');
@@ -40,9 +42,8 @@ describe('recipes', () => {
     await expect(findRecipe(file, 'student')).rejects.toThrow(InputError);
   });
 
-  const stage = (name: string) => ({ name, losses: { logits: 1 }, epochs: 2, learningRate: 1e-4 });
-  const two = parseRecipe({ name: 'two', for: 'student', stages: [stage('a'), stage('b')] }, 'test');
-  const one = parseRecipe({ name: 'one', for: 'student', stages: [stage('a')] }, 'test');
+  const two = parseRecipe({ name: 'two', for: 'student', stages: [twoEpochs('a'), twoEpochs('b')] }, 'test');
+  const one = parseRecipe({ name: 'one', for: 'student', stages: [twoEpochs('a')] }, 'test');
 
   it('are changed by options', () => {
     const changed = overrideRecipe(one, { steps: 7, learningRate: 2e-5, batchSize: 4, seed: 9, frozen: ['bert'] });

@@ -15,6 +15,8 @@ function divergence(row: readonly number[], centred: boolean, c: number): number
   );
 }
 
+const text = (...ids: number[]) => ({ ids: [2, ...ids, 3], types: Array<number>(ids.length + 2).fill(0) });
+
 describe('the shift of 2Quad', () => {
   it('has the divergence of the definition', () => {
     const rows = [[0.3, -1.2, 2.5], [0.1], [4, 3.5, -2, 0.25, 1]];
@@ -50,7 +52,6 @@ describe('the shift of 2Quad', () => {
   it('is chosen per layer and head on real keys only', async () => {
     const config = tinyConfig();
     const tensors = tinyTensors(config);
-    const text = (...ids: number[]) => ({ ids: [2, ...ids, 3], types: Array<number>(ids.length + 2).fill(0) });
     const engine = createEngine({ threads: 1 });
     const options = { centred: true, padId: 0 };
     // Alone each text has no padding; together the short ones are padded. Scores may differ in the last place.

@@ -19,6 +19,7 @@ function examples(count: number, targets: (ids: number[]) => number, seed = 7): 
   const hash = '0'.repeat(64);
   return { encodings, targets: encodings.map(({ ids }) => targets(ids)), hash, source: 'made up', truncated: 0 };
 }
+const shareOfFive = (ids: number[]): number => ids.filter((id) => id === 5).length / ids.length;
 const hasFive = (ids: number[]): number => Number(ids.includes(5));
 
 type StageInput = RecipeInput['stages'][number];
@@ -130,8 +131,7 @@ describe('a stage of training', () => {
 
   it('trains regression', async () => {
     const config = tinyConfig({ id2label: { 0: 'score' } });
-    const share = (ids: number[]): number => ids.filter((id) => id === 5).length / ids.length;
-    const change = { config, train: examples(64, share), dev: examples(32, share, 9) };
+    const change = { config, train: examples(64, shareOfFive), dev: examples(32, shareOfFive, 9) };
     const { metrics } = await run({ steps: 150, dropout: 0 }, change);
     expect(metrics['dev.pearson']).toBeGreaterThan(0.8);
     expect(metrics['dev.spearman']).toBeDefined();
