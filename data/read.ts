@@ -14,6 +14,14 @@ export interface Example {
   readonly label?: string;
 }
 
+export interface ReadOptions extends ColumnOptions {
+  /**
+   * TSV only: called with the line of every row that has too few or too many cells or no text, which is then left out.
+   * Absent: such a row is refused.
+   */
+  readonly onBrokenRow?: ((line: number) => void) | undefined;
+}
+
 export interface Dataset {
   /** In the order of the file. */
   readonly examples: readonly Example[];
@@ -21,6 +29,8 @@ export interface Dataset {
   readonly hash: string;
   /** The file, or the part of a bundled task. */
   readonly source: string;
+  /** Broken rows of the file that were left out, where its format's custom is to do so; absent: none. */
+  readonly omitted?: number;
 }
 
 /**
@@ -29,7 +39,7 @@ export interface Dataset {
  * @throws InputError naming file, line (of Parquet: row) and remedy for bytes that are not UTF-8, an empty file, an unknown
  * extension or column, rows of unequal width, a text without characters, a missing label.
  */
-export async function readExamples(file: string, options: ColumnOptions = {}): Promise<Dataset> {
+export async function readExamples(file: string, options: ReadOptions = {}): Promise<Dataset> {
   const extension = extname(file).toLowerCase();
   const parse = PARSERS[extension];
   if (parse === undefined && extension !== PARQUET) {
@@ -49,7 +59,7 @@ const PARQUET = '.parquet';
 
 type Read = Pick<Dataset, 'hash' | 'examples'>;
 
-async function fromText(file: string, parse: Parser, options: ColumnOptions): Promise<Read> {
+async function fromText(file: string, parse: Parser, options: ReadOptions): Promise<Read> {
   const { text, hash } = await readText(file);
   return { hash, examples: parse(text, file, options) };
 }
@@ -74,10 +84,10 @@ async function fromParquet(file: string, options: ColumnOptions): Promise<Read> 
   return { hash, examples };
 }
 
-type Parser = (text: string, file: string, options: ColumnOptions) => Example[];
+type Parser = (text: string, file: string, options: ReadOptions) => Example[];
 
 const PARSERS: Readonly<Record<string, Parser>> = {
-  '.tsv': (text, file, options) => fromRows(parseTsv(text, file), file, options),
+  '.tsv': (text, file, options) => fromRows(parseTsv(text, file, options.onBrokenRow), file, options),
   '.csv': (text, file, options) => fromRows(parseCsv(text, file), file, options),
   '.jsonl': fromJsonl,
   '.ndjson': fromJsonl,
@@ -95,7 +105,7 @@ function fromLines(text: string, file: string, options: ColumnOptions): Example[
   return splitLines(text).map((line, i) => checked({ text: line }, `${file}, line ${i + 1}`));
 }
 
-function fromRows(rows: Rows, file: string, options: ColumnOptions): Example[] {
+function fromRows(rows: Rows, file: string, options: ReadOptions): Example[] {
   const first = rows[0]!.cells;
   const named = options.textColumn ?? options.pairColumn ?? options.labelColumn;
   const headerless =
@@ -111,16 +121,18 @@ function fromRows(rows: Rows, file: string, options: ColumnOptions): Example[] {
   const columns = headerless ? headerlessColumns(names, first, options, file) : chooseColumns(names, options, file);
   const at = (name: string | undefined): number => (name === undefined ? -1 : names.indexOf(name));
   const [text, pair, label] = [at(columns.text), at(columns.pair), at(columns.label)];
-  return rows.slice(headerless ? 0 : 1).map(({ line, cells }) =>
-    checked(
-      {
-        text: cells[text]!,
-        ...(pair < 0 ? {} : { pair: cells[pair]! }),
-        ...(label < 0 ? {} : { label: cells[label]! }),
-      },
-      `${file}, line ${line}`,
-    ),
-  );
+  return rows.slice(headerless ? 0 : 1).flatMap(({ line, cells }) => {
+    if (options.onBrokenRow !== undefined && cells[text]!.trim() === '') {
+      options.onBrokenRow(line);
+      return [];
+    }
+    const example = {
+      text: cells[text]!,
+      ...(pair < 0 ? {} : { pair: cells[pair]! }),
+      ...(label < 0 ? {} : { label: cells[label]! }),
+    };
+    return [checked(example, `${file}, line ${line}`)];
+  });
 }
 
 function headerlessColumns(

@@ -19,19 +19,23 @@ export function splitLines(text: string): string[] {
 
 /**
  * Tab-separated as GLUE has it: no quoting at all, so a quotation mark is a quotation mark and no cell holds a tab or newline.
- * @throws InputError at a row of another width.
+ * Rows of another width than the first are told to `onBrokenRow` and left out.
+ * @throws InputError at such a row if there is no `onBrokenRow`.
  */
-export function parseTsv(text: string, file: string): Rows {
+export function parseTsv(text: string, file: string, onBrokenRow?: (line: number) => void): Rows {
   const rows = splitLines(text).map((line, i) => ({ line: i + 1, cells: line.split('\t') }));
   const width = rows[0]?.cells.length ?? 0;
-  for (const { line, cells } of rows) {
-    if (cells.length === width) continue;
+  return rows.filter(({ line, cells }) => {
+    if (cells.length === width) return true;
+    if (onBrokenRow !== undefined) {
+      onBrokenRow(line);
+      return false;
+    }
     throw new InputError(
       `${file}, line ${line}: ${cells.length} tab-separated cells where the first line has ${width}`,
       'Give every line the same number of tabs; TSV files are read unquoted, as GLUE writes them.',
     );
-  }
-  return rows;
+  });
 }
 
 /**

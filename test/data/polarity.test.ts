@@ -67,7 +67,7 @@ describe('the bundled polarity data', () => {
   });
 
   it('refuses an unknown task, naming those there are', async () => {
-    for (const name of ['sst2', '__proto__', 'toString'])
-      await expect(loadTask(name)).rejects.toThrow(`no bundled task '${name}'`);
+    for (const name of ['imdb', '__proto__', 'toString'])
+      await expect(loadTask(name)).rejects.toThrow(`no task '${name}'`);
   });
 });
