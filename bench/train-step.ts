@@ -54,7 +54,7 @@ const MINILM: Omit<ModelConfig, 'softmax_act'> = {
   labels: ['negative', 'positive'],
 };
 
-/** Multiply-adds count two: three products per linear layer and per attention product, (forward, and two backward). */
+/** A multiply-add counts two; each product of the forward pass brings two of its size in the backward pass. */
 export function stepFlops(config: ModelConfig, batch: number, length: number): number {
   const { hidden_size: h, intermediate_size: f, num_hidden_layers: layers } = config;
   const tokens = batch * length;
@@ -153,15 +153,16 @@ export async function trainStep(options: TrainStepOptions): Promise<TrainStepRes
   return { steps, peakGflops, threads };
 }
 
+const option = (name: string, fallback: string): string => {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? fallback : (process.argv[at + 1] ?? fallback);
+};
+
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const value = (name: string, fallback: string): string => {
-    const at = process.argv.indexOf(`--${name}`);
-    return at < 0 ? fallback : (process.argv[at + 1] ?? fallback);
-  };
   const result = await trainStep({
-    threads: Number(value('threads', '2')),
-    repeats: Number(value('repeats', '5')),
-    normaliser: value('normaliser', 'softmax') as SoftmaxAct,
+    threads: Number(option('threads', '2')),
+    repeats: Number(option('repeats', '5')),
+    normaliser: option('normaliser', 'softmax') as SoftmaxAct,
   });
   for (const s of result.steps)
     process.stderr.write(`${s.batch}×${s.length}: ${s.seconds.toFixed(3)} s, ${s.gflops.toFixed(0)} GFLOP/s\n`);

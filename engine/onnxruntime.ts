@@ -39,6 +39,8 @@ function own(state: State | undefined): HostState | undefined {
 
 class HostState implements State {
   readonly slots = new Map<string, Tensor>();
+  /** A step is under way. */
+  stepping = false;
 
   constructor(tensors: Parameters<Engine['createState']>[0]) {
     for (const [name, tensor] of tensors) this.write(name, tensor);
@@ -114,22 +116,32 @@ async function compile(
   const model = emitOnnx(graph, all);
   const session = await createSession(model, threads);
 
-  const run = async (feeds: Feeds): Promise<Record<string, TensorData>> => {
+  const gather = (feeds: Feeds): Record<string, Tensor> => {
     const symbols = new Map<string, number>();
     const given: Record<string, Tensor> = {};
     for (const [name, declared] of model.inputs) {
       const slot = feeds[name] === undefined && graph.parameters.has(name) ? state?.slots.get(name) : undefined;
-      if (slot !== undefined) given[name] = slot;
-      else {
-        checkFeed(name, declared, feeds[name], symbols);
-        given[name] = toTensor(feeds[name]);
-      }
+      const value = slot === undefined ? feeds[name] : fromTensor(slot);
+      checkFeed(name, declared, value, symbols);
+      given[name] = slot ?? toTensor(value);
     }
-    const results = await session.run(given);
+    return given;
+  };
+  const run = async (feeds: Feeds): Promise<Record<string, TensorData>> => {
+    const results = await session.run(gather(feeds));
     // The binding copies every output into a new tensor even if it is given one to write to, so the returned tensor
     // becomes the state.
     for (const name of updates.keys()) state!.slots.set(name, results[NEXT + name] as Tensor);
     return Object.fromEntries(Object.keys(outputs).map((name) => [name, fromTensor(results[name] as Tensor)]));
   };
-  return { run, release: () => session.release() };
+  const step = async (feeds: Feeds): Promise<Record<string, TensorData>> => {
+    if (state!.stepping) throw new Error('a step began before the one before it had ended');
+    state!.stepping = true;
+    try {
+      return await run(feeds);
+    } finally {
+      state!.stepping = false;
+    }
+  };
+  return { run: updates.size === 0 ? run : step, release: () => session.release() };
 }

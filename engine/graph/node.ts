@@ -19,13 +19,12 @@ export interface Emitter {
   outputs(node: Node): readonly string[];
 }
 
-/** Numbers become INT if written as `{int}`; `domain` names a contrib op set. */
+/** Attributes by their ONNX type; `domain` names ONNX Runtime's own op set. */
 export interface OnnxAttributes {
   readonly domain?: 'com.microsoft';
   readonly int?: Readonly<Record<string, number>>;
   readonly ints?: Readonly<Record<string, readonly number[]>>;
   readonly float?: Readonly<Record<string, number>>;
-  readonly string?: Readonly<Record<string, string>>;
 }
 
 /** One kind of node: how it is emitted, and its vector-Jacobian product. */

@@ -30,6 +30,7 @@ class Emission implements Emitter {
   readonly #outputs = new Map<Node, readonly string[]>();
   readonly #lengths = new Map<Dim, string>();
   readonly #inputs = new Map<string, Node>();
+  readonly #wanted = new Set<Node>();
   #next = 0;
 
   constructor(graph: Graph) {
@@ -37,7 +38,7 @@ class Emission implements Emitter {
   }
 
   emit(outputs: Readonly<Record<string, Node>>): OnnxModel {
-    const wanted = new Set<Node>();
+    const wanted = this.#wanted;
     const pending = Object.values(outputs);
     while (pending.length > 0) {
       const node = pending.pop()!;
@@ -130,18 +131,19 @@ class Emission implements Emitter {
     return name;
   }
 
-  /** A symbol's length, read from an input or an already emitted node that has it as an axis. */
+  /** A symbol's length, read from a tensor that has it as an axis: best an input that is fed anyway. */
   #symbol(symbol: string): string {
     const has = (node: Node): boolean => node.shape.includes(symbol);
-    let source = [...this.#graph.inputs.values()].find(has);
-    if (source !== undefined) {
-      const name = source.attributes['name'] as string;
-      this.#inputs.set(name, source);
-      return this.#axis(name, source.shape.indexOf(symbol));
-    }
-    source = [...this.#outputs.keys()].find(has);
-    if (source === undefined) throw new Error(`no tensor has an axis of length ${symbol}`);
-    return this.#axis(this.outputs(source)[0]!, source.shape.indexOf(symbol));
+    const inputs = [...this.#graph.inputs.values()].filter(has);
+    const input = inputs.find((x) => this.#wanted.has(x));
+    if (input !== undefined) return this.#axis(input.attributes['name'] as string, input.shape.indexOf(symbol));
+    const made = [...this.#outputs.keys()].find(has);
+    if (made !== undefined) return this.#axis(this.outputs(made)[0]!, made.shape.indexOf(symbol));
+    const other = inputs[0];
+    if (other === undefined) throw new Error(`no tensor has an axis of length ${symbol}`);
+    const name = other.attributes['name'] as string;
+    this.#inputs.set(name, other);
+    return this.#axis(name, other.shape.indexOf(symbol));
   }
 
   #axis(name: string, axis: number): string {

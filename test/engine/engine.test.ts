@@ -96,6 +96,21 @@ describe('engine', () => {
     await executable.release();
   });
 
+  it('refuses overlapping steps and tensors of another shape', async () => {
+    const graph = new Graph();
+    const w = graph.parameter('w', [1]);
+    const state = engine.createState(new Map([['w', { shape: [1], data: new Float32Array(1) }]]));
+    const step = await engine.compileStep(graph, {}, new Map([['w', add(w, 1)]]), state);
+    const first = step.run({});
+    await expect(step.run({})).rejects.toThrow('a step began');
+    await first;
+    await step.run({});
+    expect(state.read('w').data).toEqual(Float32Array.of(2));
+    state.write('w', { shape: [2], data: new Float32Array(2) });
+    await expect(step.run({})).rejects.toThrow('input w: has shape (2), declared (1)');
+    await step.release();
+  });
+
   it('refuses updates that do not fit the state', async () => {
     const graph = new Graph();
     const w = graph.parameter('w', [2]);

@@ -2,7 +2,7 @@
 import type { Node, Op, Operand } from '../node.ts';
 import { broadcast } from '../shape.ts';
 import { sumTo } from './reduce.ts';
-import { cast, where as select } from './select.ts';
+import { where } from './select.ts';
 import { neg } from './unary.ts';
 
 function binary(op: Op, a: Operand, b: Operand, dtype?: 'bool'): Node {
@@ -62,15 +62,15 @@ const divOp: Op = {
 /** a / b elementwise. */
 export const div = (a: Operand, b: Operand): Node => binary(divOp, a, b);
 
-/** Ties of maximum and minimum give their gradient to the first operand. */
 const maximumOp: Op = {
   name: 'maximum',
   emit: (e, _n, ab) => e.node('Max', ab),
   gradient: ({ inputs: [a, b] }, g) => {
     const second = less(a!, b!);
-    return [sumTo(select(second, 0, g), a!.shape), sumTo(select(second, g, 0), b!.shape)];
+    return [sumTo(where(second, 0, g), a!.shape), sumTo(where(second, g, 0), b!.shape)];
   },
 };
+/** The larger of a and b; a tie gives its gradient to a. */
 export const maximum = (a: Operand, b: Operand): Node => binary(maximumOp, a, b);
 
 const minimumOp: Op = {
@@ -78,9 +78,10 @@ const minimumOp: Op = {
   emit: (e, _n, ab) => e.node('Min', ab),
   gradient: ({ inputs: [a, b] }, g) => {
     const second = less(b!, a!);
-    return [sumTo(select(second, 0, g), a!.shape), sumTo(select(second, g, 0), b!.shape)];
+    return [sumTo(where(second, 0, g), a!.shape), sumTo(where(second, g, 0), b!.shape)];
   },
 };
+/** The smaller of a and b; a tie gives its gradient to a. */
 export const minimum = (a: Operand, b: Operand): Node => binary(minimumOp, a, b);
 
 const equalOp: Op = { name: 'equal', emit: (e, _n, ab) => e.node('Equal', ab) };
@@ -94,6 +95,3 @@ export const less = (a: Operand, b: Operand): Node => binary(lessOp, a, b, 'bool
 const greaterOp: Op = { name: 'greater', emit: (e, _n, ab) => e.node('Greater', ab) };
 /** Bool a > b. */
 export const greater = (a: Operand, b: Operand): Node => binary(greaterOp, a, b, 'bool');
-
-/** 1 where the float or integer condition node is non-zero as float32; short for cast of a bool. */
-export const indicator = (condition: Node): Node => cast(condition, 'float32');

@@ -45,6 +45,7 @@ const meanOp: Op = {
     return [expand(div(kept(node, g), n), x.shape)];
   },
 };
+/** Mean over axes. */
 export const mean = (x: Node, axes?: readonly number[], keep = false): Node => reduce(meanOp, x, axes, keep);
 
 /** Where several elements share the extremum they share its gradient equally. */
@@ -54,9 +55,11 @@ const extremumGradient = (node: Node, g: Node): Node[] => {
   return [mul(hit, div(kept(node, g), sum(hit, axesOf(node), true)))];
 };
 const maxOp: Op = { name: 'max', emit: reduction('ReduceMax'), gradient: extremumGradient };
+/** Largest element over axes. */
 export const max = (x: Node, axes?: readonly number[], keep = false): Node => reduce(maxOp, x, axes, keep);
 
 const minOp: Op = { name: 'min', emit: reduction('ReduceMin'), gradient: extremumGradient };
+/** Smallest element over axes. */
 export const min = (x: Node, axes?: readonly number[], keep = false): Node => reduce(minOp, x, axes, keep);
 
 const sumSquaresOp: Op = {

@@ -1,6 +1,6 @@
 /** Elementwise functions of one operand (float32). */
 import type { Node, Op } from '../node.ts';
-import { add, div, greater, mul, sub } from './arithmetic.ts';
+import { div, greater, mul, sub } from './arithmetic.ts';
 import { cast } from './select.ts';
 
 const unary = (op: Op, x: Node): Node => x.graph.create(op, [x], {}, x.dtype, x.shape);
@@ -18,8 +18,8 @@ export const sqrt = (x: Node): Node => unary(sqrtOp, x);
 const expOp: Op = { name: 'exp', emit: (e, _n, x) => e.node('Exp', x), gradient: (node, g) => [mul(g, node)] };
 export const exp = (x: Node): Node => unary(expOp, x);
 
-/** Natural logarithm. */
 const logOp: Op = { name: 'log', emit: (e, _n, x) => e.node('Log', x), gradient: ({ inputs: [x] }, g) => [div(g, x!)] };
+/** Natural logarithm. */
 export const log = (x: Node): Node => unary(logOp, x);
 
 const tanhOp: Op = {
@@ -36,20 +36,20 @@ const erfOp: Op = {
 };
 export const erf = (x: Node): Node => unary(erfOp, x);
 
-/** max(x, 0); derivative 0 at 0. */
 const reluOp: Op = {
   name: 'relu',
   emit: (e, _n, x) => e.node('Relu', x),
   gradient: ({ inputs: [x] }, g) => [mul(g, cast(greater(x!, 0), 'float32'))],
 };
+/** max(x, 0); derivative 0 at 0. */
 export const relu = (x: Node): Node => unary(reluOp, x);
 
-/** |x|; derivative 0 at 0. */
 const absOp: Op = {
   name: 'abs',
   emit: (e, _n, x) => e.node('Abs', x),
   gradient: ({ inputs: [x] }, g) => [mul(g, sign(x!))],
 };
+/** |x|; derivative 0 at 0. */
 export const abs = (x: Node): Node => unary(absOp, x);
 
 const signOp: Op = { name: 'sign', emit: (e, _n, x) => e.node('Sign', x), gradient: () => [undefined] };
@@ -57,7 +57,6 @@ export const sign = (x: Node): Node => unary(signOp, x);
 
 export const square = (x: Node): Node => mul(x, x);
 
-/** slope·x + intercept for an x in which 0 ≤ slope·x + intercept ≤ 1: one pass over memory where mul and add take two. */
 const unitAffineOp: Op = {
   name: 'unitAffine',
   emit: (e, node, x) =>
@@ -66,8 +65,6 @@ const unitAffineOp: Op = {
     }),
   gradient: (node, g) => [mul(g, node.attributes['slope'] as number)],
 };
+/** slope·x + intercept for an x for which 0 ≤ slope·x + intercept ≤ 1: one pass over memory where mul and add take two. */
 export const unitAffine = (x: Node, slope: number, intercept: number): Node =>
   x.graph.create(unitAffineOp, [x], { slope, intercept }, x.dtype, x.shape);
-
-/** x + number·y without naming the intermediate. */
-export const addScaled = (x: Node, scale: number, y: Node): Node => add(x, mul(y, scale));
