@@ -55,6 +55,8 @@ const abandoned = new FinalizationRegistry<Map<string, Tensor>>((slots) => {
 class TfjsState implements State {
   readonly tf: Tf;
   readonly slots = new Map<string, Tensor>();
+  /** A step is under way. */
+  stepping = false;
 
   constructor(tf: Tf, tensors: Parameters<Engine['createState']>[0]) {
     this.tf = tf;
@@ -85,6 +87,9 @@ class TfjsState implements State {
   }
 }
 
+/** Type and shape of a held tensor, without fetching its values. */
+const described = ({ shape }: Tensor): TensorData => ({ dtype: 'float32', shape, data: new Float32Array(0) });
+
 function compile(
   loaded: Loaded,
   graph: Graph,
@@ -112,10 +117,10 @@ function compile(
     try {
       for (const [name, declared] of plan.inputs) {
         const slot = feeds[name] === undefined && graph.parameters.has(name) ? state?.slots.get(name) : undefined;
+        const value = slot === undefined ? feeds[name] : described(slot);
+        checkFeed(name, declared, value, symbols);
         if (slot !== undefined) given.set(declared, slot);
         else {
-          const value = feeds[name];
-          checkFeed(name, declared, value, symbols);
           const data = hostValues(name, value, plan.rows.get(name));
           const tensor = tf.tensor(data, [...value.shape], TYPES[value.dtype]);
           fed.push(tensor);
@@ -123,20 +128,31 @@ function compile(
         }
       }
       interpret(loaded, plan, values, symbols);
-      const results: Record<string, TensorData> = {};
-      for (const [name, node] of Object.entries(outputs))
-        results[name] = await fromTensor(values.get(node), node.dtype);
+      const results = await Promise.all(
+        Object.entries(outputs).map(
+          async ([name, node]) => [name, await fromTensor(values.get(node), node.dtype)] as const,
+        ),
+      );
       // All clones first: an update may be the present value of another.
       const next = [...updates].map(([name, node]) => [name, tf.clone(values.get(node))] as const);
       for (const [name, tensor] of next) state!.replace(name, tensor);
-      return results;
+      return Object.fromEntries(results);
     } finally {
       values.freeAll();
       for (const tensor of fed) tensor.dispose();
     }
   };
+  const step = async (feeds: Feeds): Promise<Record<string, TensorData>> => {
+    if (state!.stepping) throw new Error('a step began before the one before it had ended');
+    state!.stepping = true;
+    try {
+      return await run(feeds);
+    } finally {
+      state!.stepping = false;
+    }
+  };
   return {
-    run,
+    run: updates.size === 0 ? run : step,
     release: async () => {
       released = true;
       for (const tensor of constants.values()) tensor.dispose();

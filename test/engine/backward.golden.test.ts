@@ -18,9 +18,9 @@ import {
   sum,
   type Node,
 } from '../../engine/graph/index.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
 import { caseConfig, expectClose, GoldenCase, type CaseJson } from '../support/golden-case.ts';
 import { caseFolders } from '../support/golden.ts';
+import { ENGINES } from '../support/engines.ts';
 
 interface BackwardJson extends CaseJson {
   readonly loss: string;
@@ -61,9 +61,7 @@ const LOSSES: readonly (readonly [RegExp, Loss])[] = [
   ],
 ];
 
-describe('gradients agree with PyTorch in float64', () => {
-  const engine = createEngine({ threads: 2 });
-
+describe.each(ENGINES)('gradients on $name agree with PyTorch in float64', (engine) => {
   for (const folder of caseFolders('02_backward')) {
     const name = basename(folder);
     if (DISTILLATION.test(name)) continue;

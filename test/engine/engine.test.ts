@@ -3,7 +3,7 @@ import { float32, scalar } from '../../engine/engine.ts';
 import { add, Graph, mul, neg } from '../../engine/graph/index.ts';
 import { emitOnnx } from '../../engine/onnx/emit.ts';
 import { Message } from '../../engine/onnx/protobuf.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
+import { ENGINES } from '../support/engines.ts';
 
 const hex = (m: Message): string => Buffer.from(m.finish()).toString('hex');
 
@@ -41,9 +41,7 @@ describe('graph', () => {
   });
 });
 
-describe('engine', () => {
-  const engine = createEngine({ threads: 1 });
-
+describe.each(ENGINES)('engine $name', (engine) => {
   it('keeps state between steps and shares it between executables', async () => {
     const graph = new Graph();
     const w = graph.parameter('w', [2]);

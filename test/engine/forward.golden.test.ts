@@ -3,15 +3,14 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { bertFeeds, bertGraph } from '../../engine/bert.ts';
 import type { Node } from '../../engine/graph/index.ts';
 import { Graph } from '../../engine/graph/index.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
 import { caseConfig, expectClose, GoldenCase, type CaseJson } from '../support/golden-case.ts';
 import { caseFolders } from '../support/golden.ts';
+import { ENGINES } from '../support/engines.ts';
 
 /** Two other conventions for rows without a positive score, which no configuration of ours names. */
 const LEFT_OUT = /^2relu_(real_n|published)$/;
 
-describe('forward pass agrees with PyTorch in float64', () => {
-  const engine = createEngine({ threads: 2 });
+describe.each(ENGINES)('forward pass on $name agrees with PyTorch in float64', (engine) => {
   const leftOut: string[] = [];
 
   for (const folder of caseFolders('01_forward')) {

@@ -12,8 +12,8 @@ import { gradients, Graph, mul, sum, type Node } from '../../engine/graph/index.
 import { activation } from '../../engine/bert/activation.ts';
 import { layerNorm } from '../../engine/bert/layer-norm.ts';
 import { normalise } from '../../engine/bert/normalise.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
 import { erf as erf64 } from '../support/erf.ts';
+import { ENGINES } from '../support/engines.ts';
 
 const STEP = 2 ** -17;
 const ROUNDINGS = 64 * 2 ** -24;
@@ -236,9 +236,7 @@ for (const transposeA of [false, true])
 const values = (n: number, salt: number): number[] =>
   Array.from({ length: n }, (_, i) => Math.fround(1.5 * Math.sin(1 + 12.9898 * (i + 1) + 78.233 * salt)));
 
-describe('values and gradients of every op', () => {
-  const engine = createEngine({ threads: 1 });
-
+describe.each(ENGINES)('values and gradients of every op on $name', (engine) => {
   it.each(Object.entries(CASES))('%s', async (_name, { shapes, build, twin, domain = (v) => v }) => {
     const points = shapes.map((shape, i) =>
       values(

@@ -17,10 +17,10 @@ import {
   sum,
   type Node,
 } from '../../engine/graph/index.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
 import { adamW, decays, firstMoment, secondMoment } from '../../engine/optimizer.ts';
 import { caseConfig, expectClose, GoldenCase, type CaseJson } from '../support/golden-case.ts';
 import { caseFolders } from '../support/golden.ts';
+import { ENGINES } from '../support/engines.ts';
 
 interface OptimiserJson extends CaseJson {
   readonly betas: readonly [number, number];
@@ -72,9 +72,7 @@ function trained(graph: Graph, golden: GoldenCase<OptimiserJson>, names: readonl
   };
 }
 
-describe('AdamW agrees with PyTorch in float64', () => {
-  const engine = createEngine({ threads: 2 });
-
+describe.each(ENGINES)('AdamW on $name agrees with PyTorch in float64', (engine) => {
   for (const folder of caseFolders('03_optimizer')) {
     const name = basename(folder);
     if (LEFT_OUT.test(name)) {

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { bertFeeds, bertGraph } from '../../engine/bert.ts';
 import { float32, int64, type Feeds } from '../../engine/engine.ts';
 import { gradients, Graph, type Node } from '../../engine/graph/index.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
 import { parameterShapes } from '../../model/names.ts';
 import { crossEntropy } from '../../train/loss/cross-entropy.ts';
 import { hiddenLoss, scoreLoss, type LayerConvention } from '../../train/loss/layers.ts';
@@ -12,6 +11,7 @@ import { softCrossEntropy, type SoftConvention } from '../../train/loss/soft-cro
 import { add } from '../../engine/graph/index.ts';
 import { caseConfig, expectClose, GoldenCase, type CaseJson } from '../support/golden-case.ts';
 import { caseFolders, GOLDEN_DIR } from '../support/golden.ts';
+import { ENGINES } from '../support/engines.ts';
 
 interface BackwardJson extends CaseJson {
   readonly losses: Readonly<Record<string, number>>;
@@ -73,34 +73,37 @@ function build(
   return { graph, outputs, parameters, feeds };
 }
 
-describe.runIf(GOLDEN_DIR !== undefined)('losses and their gradients agree with PyTorch', () => {
-  for (const folder of caseFolders('02_backward')) {
-    const name = basename(folder);
-    // grad: padding_idx = 0 as in transformers; grad_full: the plain derivative, where the two differ.
-    for (const [prefix, paddingId] of [
-      ['grad', 0],
-      ['grad_full', undefined],
-    ] as const) {
-      it(`${name}: ${prefix}`, async () => {
-        const golden = await GoldenCase.read<BackwardJson>(folder);
-        const { tolerance, parameters_without_gradient: without } = golden.json;
-        const { graph, outputs, parameters, feeds } = build(name, golden, paddingId);
-        const found = gradients(outputs.get('loss')!, parameters.values());
-        const absent = [...parameters].filter(([, node]) => !found.has(node)).map(([n]) => n);
-        expect(absent.toSorted()).toEqual([...without].toSorted());
+describe.runIf(GOLDEN_DIR !== undefined).each(ENGINES)(
+  'losses and their gradients on $name agree with PyTorch',
+  (engine) => {
+    for (const folder of caseFolders('02_backward')) {
+      const name = basename(folder);
+      // grad: padding_idx = 0 as in transformers; grad_full: the plain derivative, where the two differ.
+      for (const [prefix, paddingId] of [
+        ['grad', 0],
+        ['grad_full', undefined],
+      ] as const) {
+        it(`${name}: ${prefix}`, async () => {
+          const golden = await GoldenCase.read<BackwardJson>(folder);
+          const { tolerance, parameters_without_gradient: without } = golden.json;
+          const { graph, outputs, parameters, feeds } = build(name, golden, paddingId);
+          const found = gradients(outputs.get('loss')!, parameters.values());
+          const absent = [...parameters].filter(([, node]) => !found.has(node)).map(([n]) => n);
+          expect(absent.toSorted()).toEqual([...without].toSorted());
 
-        const wanted: Record<string, Node> = Object.fromEntries(outputs);
-        const expected = golden.names.filter((n) => n.startsWith(`expected.${prefix}.`)).map((n) => n.slice(9));
-        expect(expected.length).toBeGreaterThan(0);
-        for (const n of expected) wanted[n] = found.get(parameters.get(n.slice(prefix.length + 1))!)!;
-        const step = await createEngine({ threads: 1 }).compile(graph, wanted);
-        const results = await step.run(feeds);
-        await step.release();
-        for (const n of [...outputs.keys(), ...expected]) {
-          const { data } = golden.get(`expected.${n}`);
-          expectClose(results[n]!.data as Float32Array, data, tolerance[n]?.float32, n);
-        }
-      });
+          const wanted: Record<string, Node> = Object.fromEntries(outputs);
+          const expected = golden.names.filter((n) => n.startsWith(`expected.${prefix}.`)).map((n) => n.slice(9));
+          expect(expected.length).toBeGreaterThan(0);
+          for (const n of expected) wanted[n] = found.get(parameters.get(n.slice(prefix.length + 1))!)!;
+          const step = await engine.compile(graph, wanted);
+          const results = await step.run(feeds);
+          await step.release();
+          for (const n of [...outputs.keys(), ...expected]) {
+            const { data } = golden.get(`expected.${n}`);
+            expectClose(results[n]!.data as Float32Array, data, tolerance[n]?.float32, n);
+          }
+        });
+      }
     }
-  }
-});
+  },
+);
