@@ -111,7 +111,7 @@ export class LocalRoles {
       ...['--bundle', resolve(options.bundles, role), '--keys', home, '--deployment', join(home, 'deployment.json')],
       ...['--timeout', String(options.timeout / 1000), '--patience', String(options.patience / 1000)],
     ];
-    const child = spawn(process.execPath, [packageFile('dist/cli/secure-infer.js'), ...args], {
+    const child = spawn(process.execPath, [...process.execArgv, packageFile('dist/cli/secure-infer.js'), ...args], {
       cwd: home,
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
