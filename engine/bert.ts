@@ -60,6 +60,7 @@ export interface BertInputs {
   readonly mask: Node;
 }
 
+/** Declares (or finds) the model's inputs in a graph. */
 export function bertInputs(graph: Graph): BertInputs {
   const input = (name: string): Node => graph.input(name, 'int64', [BATCH, LENGTH]);
   return { ids: input('ids'), types: input('types'), mask: input('mask') };
