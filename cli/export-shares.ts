@@ -127,7 +127,7 @@ async function stages(
 }
 
 function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+  return [...values].toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 const positive = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });

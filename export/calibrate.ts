@@ -37,10 +37,10 @@ export interface Sample {
 export function sample(all: readonly Encoding[], size: number, seed: number, maxLength?: number): Sample {
   if (all.length === 0)
     throw new RefusedError('calibration: no texts', 'give a file with texts like those to be served');
-  const byLength = all.map((_, i) => i).sort((a, b) => all[b]!.ids.length - all[a]!.ids.length || a - b);
+  const ordered = all.map((_, i) => i).toSorted((a, b) => all[b]!.ids.length - all[a]!.ids.length || a - b);
   const random = new CounterRandom(seed, 'calibration');
-  const longest = byLength.slice(0, Math.ceil(size / 2));
-  const rest = random.shuffle(byLength.slice(longest.length)).slice(0, size - longest.length);
+  const longest = ordered.slice(0, Math.ceil(size / 2));
+  const rest = random.shuffle(ordered.slice(longest.length)).slice(0, size - longest.length);
   const chosen = [...longest, ...rest].map((i) => all[i]!);
   const top = chosen[0]!.ids.length;
   if (maxLength !== undefined && top < maxLength)
@@ -202,7 +202,7 @@ function byLength(encodings: readonly Encoding[]): Encoding[][] {
     else group.push(e);
   }
   return [...groups]
-    .sort(([a], [b]) => a - b)
+    .toSorted(([a], [b]) => a - b)
     .flatMap(([length, group]) => {
       const size = Math.max(1, Math.floor(TOKENS / length));
       return Array.from({ length: Math.ceil(group.length / size) }, (_, i) => group.slice(i * size, (i + 1) * size));

@@ -40,6 +40,8 @@ export function fold(m: RealModel, p: Plan, progress?: (done: number, total: num
   return out;
 }
 
+const one = (): number => 1;
+
 /** A layer that reads γ·n + β as one that reads n. */
 function behind({ W, b, out }: Dense, { gamma, beta }: Affine): { W: Float64Array; b: Float64Array } {
   const shift = rowTimes(beta, W, out);
@@ -62,7 +64,6 @@ function foldLayer(m: RealModel, p: Plan, layer: RealLayer, q: PlanLayer, before
     data.set(quantise(name, b.map((v, j) => v * scale(j)), fx + fw), H * H); // prettier-ignore
     return { shape: [H + 1, H], data };
   };
-  const one = (): number => 1;
   const centred = p.normaliser === '2quad_centred';
 
   const bo = layer.output.b.map((v, j) => v + before.beta[j]!);

@@ -4,15 +4,11 @@
  */
 import { PROGRAM_VERSION, type Gate, type Program, type Ring, type TensorSpec } from '../protocol/program.ts'; // prettier-ignore
 import type { Shape } from '../protocol/shape.ts';
+import { asMatrix, asRow, embeddingTable, rows, type Matrix } from './static-tensors.ts';
 import { RefusedError } from '../common/errors.ts';
 import { centreBits, checkPlan, cut, programTable, programTrig, type Folded, type IntegerTensor, type Plan, type PlanGate, type PlanLayer, type PlanNorm } from './plan.ts'; // prettier-ignore
 
-/** Integers of one static tensor, row-major. */
-export interface Matrix {
-  readonly rows: number;
-  readonly cols: number;
-  readonly data: Int32Array | Float64Array;
-}
+export type { Matrix };
 
 export interface Lowered {
   readonly program: Program;
@@ -313,25 +309,4 @@ class Lowering {
 function ring(x: Wire): number {
   if (typeof x.n !== 'number') throw new Error(`wire ${x.index} has no fixed ring`);
   return x.n;
-}
-
-const asMatrix = (t: IntegerTensor): Matrix => ({ rows: t.shape[0]!, cols: t.shape[1]!, data: t.data });
-const asRow = (t: IntegerTensor): Matrix => ({ rows: 1, cols: t.shape[0]!, data: t.data });
-
-function rows(m: Matrix | IntegerTensor, from: number, to: number): Matrix {
-  const cols = 'cols' in m ? m.cols : m.shape[1]!;
-  return { rows: to - from, cols, data: m.data.subarray(from * cols, to * cols) };
-}
-
-/**
- * Two-level table of `embedding.py`: row a of (V1 + 1, V2·H) holds the embeddings of tokens a·V2 .. a·V2 + V2 − 1, the last
- * row V2 copies of type_1 − type_0.
- */
-function embeddingTable(word: IntegerTensor, type: IntegerTensor, split: number): Matrix {
-  const [V, H] = word.shape as readonly [number, number];
-  const V1 = Math.ceil(V / split);
-  const data = new Int32Array((V1 + 1) * split * H);
-  data.set(word.data);
-  for (let b = 0; b < split; b++) data.set(type.data, (V1 * split + b) * H);
-  return { rows: V1 + 1, cols: split * H, data };
 }

@@ -110,7 +110,7 @@ class Planner {
     const raw = c.fx + c.rawx;
     const gates = [tanh, ...Object.values(norm).map((r) => r.gate), ...layers.flatMap((q) => [q.D.gate, ...q.groups.map((u) => u.gate)])]; // prettier-ignore
     const trig_tables: Record<string, PlanTrig> = {};
-    for (const b of [...new Set(gates.map((g) => g.b))].sort((x, y) => x - y)) trig_tables[b] = trigTable(b);
+    for (const b of [...new Set(gates.map((g) => g.b))].toSorted((x, y) => x - y)) trig_tables[b] = trigTable(b);
     const { fx, fw, fq, fk, fv, fs, fp, fpv, fo, ft, fy, bc, fe, V2, fl } = c;
     const plan: Plan = {
       fx, fw, fq, fk, fv, fs, fp, fpv, fo, ft, fy, bc, fe, ft_e, V2, fl,
@@ -248,7 +248,7 @@ class Planner {
     const widen = (c.mar - 1) / 2;
     const lo = min.map((v, j) => v - widen * (max[j]! - v));
     const hi = max.map((v, j) => v + widen * (v - min[j]!));
-    const perm = Array.from(lo, (_, j) => j).sort((a, b) => hi[a]! - lo[a]! - (hi[b]! - lo[b]!) || a - b);
+    const perm = Array.from(lo, (_, j) => j).toSorted((a, b) => hi[a]! - lo[a]! - (hi[b]! - lo[b]!) || a - b);
     const ends = c.cuts.map((z) => halfEven(z * perm.length));
     const groups: PlanGroup[] = [];
     for (let i = 0; i + 1 < ends.length; i++) {

@@ -50,7 +50,7 @@ export function costByGate(program: Program, tokens: number): Costs {
   }
   return {
     tokens,
-    rows: [...rows.values()].sort((a, b) => b.dealtBytes - a.dealtBytes || b.openedBytes - a.openedBytes),
+    rows: [...rows.values()].toSorted((a, b) => b.dealtBytes - a.dealtBytes || b.openedBytes - a.openedBytes),
     total: {
       rounds: total.rounds,
       openedBytes: total.openedBits / 8,

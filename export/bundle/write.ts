@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { chmod, copyFile, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { InputError } from '../../common/errors.ts';
 import { writeFolder, exists } from '../../checkpoints/files.ts';
 import { TOKENIZER_FILES } from '../../data/tokenizer-files.ts';
 import { programDigest } from '../../protocol/codec.ts';
@@ -53,7 +54,7 @@ export async function writeBundles(
 
   const finish = async (folder: string, role: Role): Promise<void> => {
     const files: Record<string, FileEntry> = {};
-    for (const name of (await readdir(folder)).sort()) {
+    for (const name of (await readdir(folder)).toSorted()) {
       const bytes = await readFile(join(folder, name));
       files[name] = { bytes: bytes.length, sha256: sha256(bytes) };
       await chmod(join(folder, name), SECRET.has(name) || role === 'provider' ? 0o600 : 0o644);
@@ -142,6 +143,12 @@ export function clientProgram(program: Program): ClientProgram {
 }
 
 async function copyTokenizer(from: string, to: string): Promise<void> {
-  for (const name of TOKENIZER_FILES)
-    if (await exists(join(from, name))) await copyFile(join(from, name), join(to, name));
+  let copied = 0;
+  for (const name of TOKENIZER_FILES) {
+    if (!(await exists(join(from, name)))) continue;
+    await copyFile(join(from, name), join(to, name));
+    copied++;
+  }
+  if (copied === 0)
+    throw new InputError(`${from}: no tokenizer files`, 'Name a folder that has them with --tokenizer DIR.');
 }

@@ -29,7 +29,7 @@ describe.each(ours)('$name', ({ dir, plan: want }) => {
   it('folding with the given plan gives the given integers', () => {
     const integers = specFolded(join(dir, 'folded.safetensors'));
     const folded = fold(model, want);
-    expect([...folded.keys()].sort()).toEqual([...integers.keys()].sort());
+    expect([...folded.keys()].toSorted()).toEqual([...integers.keys()].toSorted());
     let off = 0;
     let count = 0;
     for (const [name, { shape, data }] of integers) {

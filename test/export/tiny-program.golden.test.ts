@@ -69,7 +69,7 @@ describe.each(ours)('$name', ({ dir, plan }) => {
       compared += same(o.received, want.sent[1], `${want.name} of party 1`);
       compared += same(o.sum, want.value, want.name);
     });
-    expect([...run.dealt.keys()].sort()).toEqual(test.dealt.map((d) => d.name).sort());
+    expect([...run.dealt.keys()].toSorted()).toEqual(test.dealt.map((d) => d.name).toSorted());
     for (const { name, bits, party1 } of test.dealt) {
       const words = run.dealt.get(name)!;
       expect([name, words.n]).toEqual([name, bits]);
@@ -86,7 +86,7 @@ describe.each(ours)('$name', ({ dir, plan }) => {
       compared += sameSigned(add(...wire!.shares), value, name);
     }
     const order = new Map(program.gates.map((gate, i) => [gate.name, i]));
-    const inOrder = (names: Iterable<string>): string[] => [...names].sort((a, b) => order.get(a)! - order.get(b)!);
+    const inOrder = (names: Iterable<string>): string[] => [...names].toSorted((a, b) => order.get(a)! - order.get(b)!);
     expect(inOrder([...run.rounding.keys(), ...run.fourierMasks.keys()])).toEqual(test.tape.map((t) => t.name));
     for (const t of test.tape)
       compared += same((t.kind === 'u' ? run.rounding : run.fourierMasks).get(t.name)!, t, `tape ${t.name}`);

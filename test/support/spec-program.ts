@@ -115,7 +115,7 @@ export const programCases = (dir: string): string[] =>
   readdirSync(dir)
     .map((f) => f.replace(/\.gz$/, ''))
     .filter((f) => f.endsWith('.json') && !NOT_CASES.has(f))
-    .sort();
+    .toSorted();
 
 /** A plan with one field replaced. */
 export function edited(plan: Plan, { layer, field, value }: NegativePlan): Plan {
