@@ -38,6 +38,10 @@ export interface Training {
   readonly began: Date;
 }
 
+/** Six digits are enough to draw a curve and keep the record readable. */
+const rounded = (values: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value.toPrecision(6))]));
+
 const short = (x: number): string => (x === 0 || Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(2));
 
 /** Trains (nothing if the recipe has no stages left), saves, and returns what is printed. */
@@ -91,7 +95,7 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
       platform: `${process.platform} ${process.arch}`,
       processor: cpus()[0]?.model ?? 'unknown',
     },
-    curve: result.curve.map((point) => ({ ...point, values: { ...point.values } })),
+    curve: result.curve.map((point) => ({ ...point, values: rounded(point.values) })),
     metrics: { ...result.metrics },
   });
   await saveModel(flags.out, {
