@@ -4,7 +4,7 @@ import { PeerError } from '../common/errors.ts';
 
 /** Every sort of frame; the numbers are part of the wire format. */
 export const FRAME = {
-  hello: 1, nonce: 2, bind: 3, open: 4, seed: 5, deal: 6, dealt: 7, leaves: 8, input: 9, round: 10, check: 11, out: 12, failed: 13,
+  hello: 1, nonce: 2, bind: 3, open: 4, seed: 5, deal: 6, leaves: 7, input: 8, round: 9, check: 10, out: 11, failed: 12,
 } as const; // prettier-ignore
 export type FrameType = keyof typeof FRAME;
 const NAMES = new Map(Object.entries(FRAME).map(([name, type]) => [type as number, name as FrameType]));
@@ -213,31 +213,29 @@ export class MessageChannel implements Channel {
 /** Changes what a message becomes on its way: nothing (lost), itself, or several, each after `delay` milliseconds. */
 export type Fault = (message: Uint8Array, index: number) => readonly { message: Uint8Array; delay?: number }[];
 
-/** Two ends of one channel in memory. `fault` acts on the messages of the first end. */
+/** Nothing happens to a message. */
+export const FAITHFUL: Fault = (message) => [{ message }];
+
+/** Two ends of one channel in memory, named as each is called by the other; `faults` act on what the first and the second sends. */
 export function channelPair(
   first: string,
   second: string,
   timeout = 10_000,
-  fault: Fault = (message) => [{ message }],
+  faults: readonly [Fault, Fault] = [FAITHFUL, FAITHFUL],
 ): [Channel, Channel] {
-  const end = (to: MessageChannel): void => queueMicrotask(() => to.ended());
-  let index = 0;
-  const a: MessageChannel = new MessageChannel(
-    second,
-    timeout,
-    (message) => {
-      for (const { message: m, delay } of fault(message, index++)) {
-        if (delay === undefined) queueMicrotask(() => b.deliver(m));
-        else setTimeout(() => b.deliver(m), delay);
+  const ends: MessageChannel[] = [];
+  const carry = (from: 0 | 1): ((message: Uint8Array) => void) => {
+    let index = 0;
+    return (message) => {
+      for (const { message: arrives, delay } of faults[from](message, index++)) {
+        const deliver = (): void => ends[1 - from]!.deliver(arrives);
+        if (delay === undefined) queueMicrotask(deliver);
+        else setTimeout(deliver, delay);
       }
-    },
-    () => end(b),
-  );
-  const b: MessageChannel = new MessageChannel(
-    first,
-    timeout,
-    (message) => queueMicrotask(() => a.deliver(message)),
-    () => end(a),
-  );
-  return [a, b];
+    };
+  };
+  const hangUp = (from: 0 | 1) => (): void => queueMicrotask(() => ends[1 - from]!.ended());
+  ends.push(new MessageChannel(second, timeout, carry(0), hangUp(0)));
+  ends.push(new MessageChannel(first, timeout, carry(1), hangUp(1)));
+  return [ends[0]!, ends[1]!];
 }

@@ -161,7 +161,6 @@ export class Assistant {
         await channels[1].send('deal', encodeCorrections(gate, corrections));
         await new Promise((resolve) => setImmediate(resolve));
       });
-      await channels[1].send('dealt', new Uint8Array(0));
     } finally {
       for (const secret of [...seeds, ...keys]) secret.erase();
     }

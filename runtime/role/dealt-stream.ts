@@ -58,6 +58,5 @@ export class DealtStream {
         resolve();
       }
     }
-    await channel.receive(['dealt'], 0);
   }
 }
