@@ -9,7 +9,7 @@ import { loadTokenizer } from '../data/tokenizer-files.ts';
 import { createEngine } from '../engine/onnxruntime.ts';
 import { sample } from '../export/calibrate.ts';
 import { compile, type Compiled } from '../export/compile.ts';
-import { PLANS } from '../export/make-plan.ts';
+import { missedFits, PLANS } from '../export/make-plan.ts';
 import { structure } from '../export/trace.ts';
 import { writeExport } from '../export/provider.ts';
 import { exists } from '../checkpoints/files.ts';
@@ -68,6 +68,10 @@ async function run(dir: string, flags: Flags): Promise<void> {
       progress: report,
     }),
   );
+  const missed = missedFits(compiled.plan, plan);
+  if (!flags.quiet)
+    for (const { wire, error, tolerance } of missed)
+      process.stderr.write(`  fit of ${wire}: error ${error.toExponential(1)}, wanted ${tolerance.toExponential(0)}\n`);
   const bar = progress('Writing bundles', flags.quiet);
   const { labels } = model.config;
   const written = await writeExport(flags.out, compiled, {
@@ -90,6 +94,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       shortest: program.shortest,
       longest: program.longest,
       labels,
+      missedFits: missed,
       cost: { tokens: costs.tokens, ...costs.total, gates: costs.rows },
       seconds: (Date.now() - start) / 1000,
     };
