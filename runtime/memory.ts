@@ -198,7 +198,7 @@ function crossing(): [
         sent.delete(other);
         return Promise.resolve(theirs);
       }
-      return new Promise((resolve) => waiting.set(other, resolve));
+      return new Promise((answered) => waiting.set(other, answered));
     };
   return [end(0), end(1)];
 }
