@@ -52,10 +52,8 @@ async function untilStopped(running: Running): Promise<void> {
     process.once('SIGINT', () => resolve());
   });
   await running.close();
-  if (process.connected) {
-    process.removeAllListeners('disconnect');
-    process.disconnect();
-  }
+  // Sessions have ended or were cut; a timer of one may still be pending.
+  process.exit(0);
 }
 
 async function serve(
@@ -96,8 +94,11 @@ async function serve(
   } catch (error) {
     if (error instanceof Failure)
       tell({ kind: 'failed', message: error.message, hint: error.hint, exitCode: error.exitCode });
-    if (process.connected) process.disconnect();
-    throw error;
+    if (!process.connected) throw error;
+    // `local` prints the reason, once.
+    process.exitCode = error instanceof Failure ? error.exitCode : 70;
+    if (!(error instanceof Failure)) process.stderr.write(`bug: ${(error as Error).stack}\n`);
+    process.disconnect();
   }
 }
 
