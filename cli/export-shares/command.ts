@@ -1,0 +1,180 @@
+/** `export-shares`: a student's folder → the bundles of all roles. */
+import type { Command } from 'commander';
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { loadModel, requireHead } from '../../checkpoints/index.ts';
+import { InputError, RefusedError } from '../../common/errors.ts';
+import { readExamples } from '../../data/read.ts';
+import { loadTokenizer } from '../../data/tokenizer-files.ts';
+import { createEngine } from '../../engine/onnxruntime.ts';
+import { sample } from '../../export/calibrate.ts';
+import { compile, type Compiled } from '../../export/compile.ts';
+import { missedFits, PLANS } from '../../export/make-plan.ts';
+import { structure } from '../../export/trace.ts';
+import { writeExport } from '../../export/provider.ts';
+import { exists } from '../../checkpoints/files.ts';
+import { loadKernels } from '../../ring/kernels/node.ts';
+import { costByGate, costTable } from './costs.ts';
+import { addColumns, numeric, type ColumnFlags } from '../train-distill/options.ts';
+import { progress, type Progress } from '../ui/progress.ts';
+
+interface Flags extends ColumnFlags {
+  readonly calibrate: string;
+  readonly calibrateSize: number;
+  readonly out: string;
+  readonly plan: string;
+  readonly maxLength?: number;
+  readonly tokenizer?: string;
+  readonly seed: number;
+  readonly threads: number;
+  readonly costLength?: number;
+  readonly overwrite: boolean;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+const STAGES = { calibrate: 'Calibrating', plan: 'Fitting and planning', fold: 'Folding' } as const;
+
+async function run(dir: string, flags: Flags): Promise<void> {
+  const start = Date.now();
+  const plan = PLANS[flags.plan];
+  if (plan === undefined)
+    throw new InputError(`--plan ${flags.plan}: no such plan`, `Choose one of ${Object.keys(PLANS).join(', ')}.`);
+  if (!flags.overwrite && (await exists(flags.out)))
+    throw new RefusedError(`${flags.out}: exists already`, 'Choose another folder, or replace it with --overwrite.');
+  await loadKernels();
+  const model = await loadModel(dir, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
+  structure(model.config); // refuses what no calibration can help
+  requireHead(model, dir);
+  for (const warning of model.warnings) if (!flags.quiet) process.stderr.write(`${warning}\n`);
+
+  const tokenizer = await loadTokenizer(model.tokenizerDir);
+  const texts = (await readExamples(flags.calibrate, flags)).examples;
+  const positions = model.config.max_position_embeddings;
+  if (flags.maxLength !== undefined && flags.maxLength > positions)
+    throw new InputError(`--max-length ${flags.maxLength}: the model has ${positions} positions`, `Give at most ${positions}.`); // prettier-ignore
+  const cut = { maxLength: flags.maxLength ?? positions, truncation: 'longest_first' } as const;
+  const encodings = texts.map((e) => tokenizer.encode(e.text, e.pair, cut));
+  const chosen = sample(encodings, flags.calibrateSize, flags.seed, flags.maxLength);
+
+  const compiled = await stages(flags.quiet, (report) =>
+    compile({
+      engine: createEngine({ threads: flags.threads }),
+      config: model.config,
+      tensors: model.tensors,
+      sample: chosen,
+      plan,
+      progress: report,
+    }),
+  );
+  const missed = missedFits(compiled.plan, plan);
+  if (!flags.quiet)
+    for (const { wire, error, tolerance } of missed)
+      process.stderr.write(`  fit of ${wire}: error ${error.toExponential(1)}, wanted ${tolerance.toExponential(0)}\n`);
+  const bar = progress('Writing bundles', flags.quiet);
+  const { labels } = model.config;
+  const written = await writeExport(flags.out, compiled, {
+    labels,
+    tokenizerDir: model.tokenizerDir,
+    overwrite: flags.overwrite,
+  });
+  bar.succeed(`Bundles of five roles in ${flags.out}`);
+
+  const { program } = compiled;
+  const length = Math.min(flags.costLength ?? median(chosen.encodings.map((e) => e.ids.length)), program.longest);
+  const costs = costByGate(program, Math.max(length, program.shortest));
+  if (flags.json) {
+    const result = {
+      command: 'export-shares',
+      out: resolve(flags.out),
+      ...written,
+      plan: flags.plan,
+      calibrated: chosen.encodings.length,
+      shortest: program.shortest,
+      longest: program.longest,
+      labels,
+      missedFits: missed,
+      cost: { tokens: costs.tokens, ...costs.total, gates: costs.rows },
+      seconds: (Date.now() - start) / 1000,
+    };
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+  } else {
+    process.stdout.write(
+      `${costTable(costs)}\n${flags.out}: ${program.shortest} to ${program.longest} tokens, ` +
+        `calibrated on ${chosen.encodings.length} texts, ${labels.length} label${labels.length === 1 ? '' : 's'}\n` +
+        `Give every role only its own folder. The assistant must never get party0, party1 or provider.\n`,
+    );
+  }
+}
+
+/** One bar per stage of the compiler. */
+async function stages(
+  quiet: boolean,
+  work: (report: (stage: keyof typeof STAGES, done: number, total: number, note?: string) => void) => Promise<Compiled>,
+): Promise<Compiled> {
+  let now: { stage: keyof typeof STAGES; bar: Progress } | undefined;
+  const end = (): void => now?.bar.succeed(STAGES[now.stage]);
+  try {
+    const compiled = await work((stage, done, total, note) => {
+      if (now?.stage !== stage) {
+        end();
+        now = { stage, bar: progress(STAGES[stage], quiet) };
+      }
+      now.bar.update(done, total, note);
+    });
+    end();
+    return compiled;
+  } catch (error) {
+    now?.bar.fail(STAGES[now.stage]);
+    throw error;
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+const positive = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });
+
+/** Describes the command and what it does on `program`. */
+export function addExport(program: Command): void {
+  addColumns(program)
+    .description(
+      'Compiles a 2Quad student to a fixed-point program and writes the share bundles of party 0, party 1, assistant, client and provider.',
+    )
+    .argument('<model>', 'Hugging Face folder of the student')
+    .requiredOption('--calibrate <file>', 'texts like those to be served: .tsv, .csv, .jsonl or .txt')
+    .requiredOption('--out <dir>', 'new folder for the bundles')
+    .option(
+      '--calibrate-size <n>',
+      'texts to calibrate on, half of them the longest',
+      positive('--calibrate-size'),
+      4000,
+    )
+    .option('--plan <name>', `scales: ${Object.keys(PLANS).join(', ')}`, 'balanced')
+    .option(
+      '--max-length <n>',
+      'longest legal text in tokens (default: the longest calibrated)',
+      positive('--max-length'),
+    )
+    .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
+    .option('--seed <n>', 'names the choice of texts; masks are always fresh', numeric('--seed', { whole: true }), 1)
+    .option('--threads <n>', 'threads of the calibration', positive('--threads'), Math.min(availableParallelism(), 8))
+    .option(
+      '--cost-length <n>',
+      'tokens of the text whose cost is printed (default: the median)',
+      positive('--cost-length'),
+    )
+    .option('--overwrite', 'replace the folder', false)
+    .option('--json', 'print the result as one JSON object on standard output', false)
+    .option('--quiet', 'no progress on standard error', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  export-shares runs/student --calibrate train.tsv --out bundles
+  export-shares runs/student --calibrate texts.txt --calibrate-size 1000 --max-length 128 --out bundles --json
+`,
+    )
+    .action(run);
+}

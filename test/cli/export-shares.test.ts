@@ -1,0 +1,99 @@
+import { Command } from 'commander';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { saveModel } from '../../checkpoints/index.ts';
+import { addExport } from '../../cli/export-shares/command.ts';
+import { InputError, RefusedError } from '../../common/errors.ts';
+import { CounterRandom } from '../../common/random.ts';
+import { readBundle, ROLES } from '../../export/bundle.ts';
+import { fixedPredict } from '../../export/clear.ts';
+import { loadProvider } from '../../export/provider.ts';
+import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+
+let dir: string;
+const at = (name: string): string => join(dir, name);
+
+/** Runs the command in this process; its standard output. */
+async function command(...args: string[]): Promise<string> {
+  const program = new Command('export-shares').exitOverride();
+  addExport(program);
+  let out = '';
+  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
+  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+  try {
+    await program.parseAsync(['node', 'export-shares', ...args]);
+  } finally {
+    stdout.mockRestore();
+    stderr.mockRestore();
+  }
+  return out;
+}
+
+async function model(name: string, change: Record<string, unknown>): Promise<void> {
+  const config = tinyConfig(change);
+  await saveModel(at(name), { config, tensors: tinyTensors(config), tokenizerDir: at('tokenizer'), dtype: 'F32' });
+}
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'export-shares-'));
+  mkdirSync(at('tokenizer'));
+  writeFileSync(at('tokenizer/vocab.txt'), `${TINY_VOCAB.join('\n')}\n`);
+  await model('student', { softmax_act: '2quad_centred', softmax_c: 3 });
+  await model('teacher', {});
+  await model('relu', { softmax_act: '2quad', hidden_act: 'relu' });
+  const random = new CounterRandom(1, 'texts');
+  const words = TINY_VOCAB.slice(5);
+  const text = (): string =>
+    Array.from({ length: 1 + random.int(10) }, () => words[random.int(words.length)]).join(' ');
+  writeFileSync(at('texts.txt'), `${Array.from({ length: 200 }, text).join('\n')}\n`);
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const base = (name: string, out: string): string[] => [at(name), '--calibrate', at('texts.txt'), '--out', at(out), '--threads', '1', '--quiet']; // prettier-ignore
+
+describe('export-shares', () => {
+  it('writes five bundles, says what they cost, and they answer', async () => {
+    const result = JSON.parse(await command(...base('student', 'out'), '--calibrate-size', '100', '--cost-length', '9', '--json')) as Record<string, unknown>; // prettier-ignore
+    expect(result).toMatchObject({ command: 'export-shares', out: at('out'), plan: 'balanced', shortest: 3, longest: 12, labels: ['negative', 'positive'] }); // prettier-ignore
+    expect(result['cost']).toMatchObject({ tokens: 9, rounds: 15 * 2 + 7 });
+    for (const role of ROLES) {
+      const { manifest } = await readBundle(join(at('out'), role), role);
+      expect(manifest).toMatchObject({ modelId: result['modelId'], exportDigest: result['exportDigest'], task: 'classification', minLength: 3, maxLength: 12 }); // prettier-ignore
+    }
+    const provider = await loadProvider(join(at('out'), 'provider'));
+    const [logits] = fixedPredict(provider.program, provider.integers, [{ ids: [2, 5, 8, 3], types: [0, 0, 0, 0] }]);
+    expect(logits).toHaveLength(2);
+  });
+
+  it('prints a table', async () => {
+    const out = await command(...base('student', 'table'), '--calibrate-size', '50');
+    for (const word of ['wire', 'opened', 'dealt', 'gelu', 'D.inv', '37 rounds', '3 to 12 tokens'])
+      expect(out).toContain(word);
+  });
+
+  it.each([
+    ['a softmax model', 'teacher', [], RefusedError, /softmax_act softmax/],
+    ['a ReLU model', 'relu', [], RefusedError, /hidden_act relu/],
+    ['an unknown plan', 'student', ['--plan', 'tiny'], InputError, /no such plan/],
+    ['more tokens than positions', 'student', ['--max-length', '17'], InputError, /16 positions/],
+    ['more tokens than calibrated', 'student', ['--max-length', '14'], RefusedError, /longest text has 12 tokens/],
+    ['a column of plain text', 'student', ['--text-column', 'x'], InputError, /column/],
+    ['a bad number', 'student', ['--calibrate-size', '0'], InputError, /--calibrate-size/],
+  ] as const)('refuses %s, writing nothing', async (_, name, args, kind, message) => {
+    const failure = await command(...base(name, 'refused'), ...args).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(kind);
+    expect((failure as Error).message).toMatch(message);
+    expect((failure as RefusedError).hint).not.toBe('');
+    expect(existsSync(at('refused'))).toBe(false);
+  });
+
+  it('refuses an existing folder unless told to replace it', async () => {
+    await command(...base('student', 'again'), '--calibrate-size', '50');
+    const first = (await readBundle(at('again/client'), 'client')).manifest.modelId;
+    await expect(command(...base('student', 'again'))).rejects.toThrow('exists already');
+    await command(...base('student', 'again'), '--calibrate-size', '50', '--overwrite');
+    expect((await readBundle(at('again/client'), 'client')).manifest.modelId).not.toBe(first);
+  });
+});
