@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { addEvaluate } from './train-distill/evaluate.ts';
+import { addReport } from './train-distill/report.ts';
 import { addStudent } from './train-distill/student.ts';
 import { addTeacher } from './train-distill/teacher.ts';
 import { runCommand, version } from './ui/run.ts';
@@ -14,6 +15,7 @@ const program = new Command('train-distill')
 addTeacher(program);
 addStudent(program);
 addEvaluate(program);
+addReport(program);
 program.addHelpText(
   'after',
   `
@@ -21,6 +23,7 @@ Examples:
   train-distill teacher --from MiniLM --task polarity --out runs/teacher
   train-distill student --teacher runs/teacher --task polarity --preset secformer-centred --recipe fast --out runs/student
   train-distill evaluate runs/student --task polarity --split test --json
+  train-distill report runs/teacher runs/student --out report.html
 `,
 );
 

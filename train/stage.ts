@@ -58,6 +58,12 @@ export interface StageResult {
 
 const TEACHER = 'teacher:';
 
+/** Steps of a stage at which the error of every layer is recorded: all steps would make records large. */
+const LAYER_POINTS = 100;
+
+const withoutLayers = (values: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).filter(([name]) => !/\.\d+$/.test(name)));
+
 interface StageGraph {
   readonly graph: Graph;
   readonly outputs: Record<string, Node>;
@@ -87,8 +93,9 @@ function buildGraph({ stage, model, teacher }: StageOptions): StageGraph {
   const { losses, layerConvention, temperature, softConvention } = stage;
   const regression = config.num_labels === 1;
   const terms: [string, number, Node][] = [];
+  const layerTerms = new Map<string, Node>();
   if (losses.labels > 0) {
-    const target = graph.input('labels', regression ? 'float32' : 'int64', ['B']);
+    const target = graph.input('targets', regression ? 'float32' : 'int64', ['B']);
     terms.push(['labels', losses.labels, regression ? meanSquaredError(logits, target) : crossEntropy(logits, target)]);
   }
   if (losses.logits + losses.hidden + losses.scores > 0) {
@@ -106,16 +113,20 @@ function buildGraph({ stage, model, teacher }: StageOptions): StageGraph {
     }
     const probes = [ops.probes, guide.ops.probes] as const;
     if (losses.hidden > 0) {
-      terms.push(['hidden', losses.hidden, hiddenLoss(...probes, ops.mask, layers, layerConvention).sum]);
+      const hidden = hiddenLoss(...probes, ops.mask, layers, layerConvention);
+      terms.push(['hidden', losses.hidden, hidden.sum]);
+      for (const [name, node] of hidden.terms) layerTerms.set(name, node);
     }
     if (losses.scores > 0) {
       const centred = config.softmax_act === '2quad_centred';
-      terms.push(['scores', losses.scores, scoreLoss(...probes, ops.mask, layers, layerConvention, centred).sum]);
+      const scores = scoreLoss(...probes, ops.mask, layers, layerConvention, centred);
+      terms.push(['scores', losses.scores, scores.sum]);
+      for (const [name, node] of scores.terms) layerTerms.set(name, node);
     }
   }
   if (losses.ranges > 0) terms.push(['ranges', losses.ranges, rangePenalty(ops.probes, ops.mask, config)]);
   const loss = terms.map(([, weight, node]) => mul(node, weight)).reduce((a, b) => add(a, b));
-  const outputs: Record<string, Node> = { loss };
+  const outputs: Record<string, Node> = { loss, ...Object.fromEntries(layerTerms) };
   if (terms.length > 1) for (const [name, , node] of terms) outputs[name] = node;
   return { graph, outputs, parameters, loss, dropoutSites: ops.dropoutSites };
 }
@@ -187,8 +198,10 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
         ...dropoutFeeds(dropoutSites, batch, key, done),
         ...optimizer.feeds(done + 1, rate),
       });
-      const values = { ...scalars(results), rate };
-      checkFinite(values, stage, done + 1);
+      const all = { ...scalars(results), rate };
+      checkFinite(all, stage, done + 1);
+      const detailed = done % Math.ceil(total / LAYER_POINTS) === 0 || done + 1 === total;
+      const values = detailed ? all : withoutLayers(all);
       curve.push({ stage: stage.name, step: done + 1, values });
       options.onStep?.(done + 1, total, values);
       if (predictor !== undefined && labelled !== undefined && marks.has(done + 1)) {
@@ -223,7 +236,7 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
 function targetFeed(stage: Stage, config: ModelConfig, train: Prepared, batch: Batch): Feeds {
   if (stage.losses.labels === 0) return {};
   const targets = batch.index.map((i) => train.targets![i]!);
-  return { labels: (config.num_labels === 1 ? float32 : int64)([targets.length], targets) };
+  return { targets: (config.num_labels === 1 ? float32 : int64)([targets.length], targets) };
 }
 
 function dropoutFeeds(sites: readonly DropoutSite[], batch: Batch, seed: number, step: number): Feeds {

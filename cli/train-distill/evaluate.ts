@@ -47,7 +47,7 @@ export function answer(config: ModelConfig, logits: Float32Array): Record<string
 }
 
 /** The file appears whole or not at all. */
-async function writeWhole(file: string, text: string): Promise<void> {
+export async function writeWhole(file: string, text: string): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     await writeFile(temporary, text, { flag: 'wx' });

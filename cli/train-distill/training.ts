@@ -4,11 +4,13 @@ import pc from 'picocolors';
 import { RefusedError } from '../../common/errors.ts';
 import { saveModel } from '../../checkpoints/index.ts';
 import { exists } from '../../checkpoints/files.ts';
-import { RUN_RECORD_FILE, runRecordJson } from '../../checkpoints/run-record.ts';
+import { RUN_RECORD_FILE, runRecordJson, type RunRecord } from '../../checkpoints/run-record.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Prepared } from '../../train/examples.ts';
+import { predict } from '../../train/predict.ts';
 import type { Recipe } from '../../train/recipe/recipe.ts';
 import { runRecipe } from '../../train/recipe/run.ts';
+import { evaluationOf, measureRanges } from '../../train/report/measure.ts';
 import type { Model } from '../../train/stage.ts';
 import { progress } from '../ui/progress.ts';
 import { version } from '../ui/run.ts';
@@ -44,6 +46,20 @@ const rounded = (values: Readonly<Record<string, number>>): Record<string, numbe
 
 const short = (x: number): string => (x === 0 || Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(2));
 
+/** What the record holds of the weights given besides metrics; nothing without labelled dev data. */
+async function examine(
+  { dev, engine, padId, flags }: Training,
+  model: Model,
+): Promise<Pick<RunRecord, 'evaluation' | 'ranges'>> {
+  if (dev?.targets === undefined) return {};
+  const bar = progress('Examining the result on dev data', flags.quiet);
+  const logits = await predict(model, dev.encodings, engine, { padId });
+  const evaluation = evaluationOf(logits, dev.targets, model.config.labels);
+  const ranges = await measureRanges(model, dev.encodings, engine, { padId });
+  bar.succeed('Result examined on dev data');
+  return { evaluation, ranges };
+}
+
 /** Trains (nothing if the recipe has no stages left), saves, and returns what is printed. */
 export async function trainAndSave(t: Training): Promise<Record<string, unknown>> {
   const { flags, recipe, train, dev, engine } = t;
@@ -76,6 +92,7 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
     },
   });
   finish?.();
+  const examined = await examine(t, result);
   const seconds = (Date.now() - t.began.getTime()) / 1000;
   const record = runRecordJson({
     format: 'run-record',
@@ -97,6 +114,7 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
     },
     curve: result.curve.map((point) => ({ ...point, values: rounded(point.values) })),
     metrics: { ...result.metrics },
+    ...examined,
   });
   await saveModel(flags.out, {
     config: result.config,

@@ -1,0 +1,173 @@
+/** Runs side by side: results, what was set differently, and the spread over seeds. */
+import type { Run } from './curves.ts';
+import { titleOf } from './curves.ts';
+import { h, type Markup } from './markup.ts';
+import { runLook } from './panels.ts';
+import { show } from './scale.ts';
+
+/** Settings of a run as `path → text`, nested objects and lists flattened (`recipe.stages.1.learningRate`). */
+export function settings({ record }: Run): Map<string, string> {
+  const out = new Map<string, string>([
+    ['command', record.command],
+    ['seed', String(record.seed)],
+    ['threads', String(record.threads)],
+    ...Object.entries(record.dataHash).map(([role, hash]) => [`data.${role}`, hash.slice(0, 12)] as const),
+    ...Object.entries(record.modelHash).map(([role, hash]) => [`model.${role}`, hash.slice(0, 12)] as const),
+  ]);
+  const visit = (path: string, value: unknown): void => {
+    if (Array.isArray(value) && value.every((item) => typeof item !== 'object' || item === null)) {
+      out.set(path, value.join(', '));
+    } else if (Array.isArray(value) && value.every(Array.isArray)) {
+      out.set(path, `${value.length} lists`);
+    } else if (typeof value === 'object' && value !== null) {
+      for (const [name, inner] of Object.entries(value)) visit(path === '' ? name : `${path}.${name}`, inner);
+    } else {
+      out.set(path, String(value));
+    }
+  };
+  visit('', record.config);
+  return out;
+}
+
+/** Metrics for which less is better. */
+const isLoss = (name: string): boolean => /(^|\.)loss$/.test(name);
+
+/** A short line in the run's colour and dashes. */
+export const swatch = (index: number): Markup =>
+  h(
+    'svg',
+    { class: 'swatch', viewBox: '0 0 26 10', 'aria-hidden': 'true' },
+    h('path', { ...runLook(index), class: `line ${runLook(index)['class']}`, d: 'M1 5L25 5' }),
+  );
+
+/** Optimiser steps of a run. */
+export const stepsOf = ({ record }: Run): number => record.curve.filter(({ values }) => 'rate' in values).length;
+
+/** A duration as a person says it. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const metricNames = (runs: readonly Run[]): string[] => [
+  ...new Set(runs.flatMap(({ record }) => Object.keys(record.metrics))),
+];
+
+/** Results of every run; the best of each metric is bold. */
+export function resultsTable(runs: readonly Run[]): Markup {
+  const metrics = metricNames(runs);
+  const best = new Map(
+    metrics.map((name) => {
+      const values = runs.flatMap(({ record }) => record.metrics[name] ?? []);
+      return [name, values.reduce((a, b) => (isLoss(name) ? Math.min(a, b) : Math.max(a, b)))] as const;
+    }),
+  );
+  const head = ['Run', 'Command', ...metrics.map(titleOf), 'Steps', 'Time'];
+  return h(
+    'div',
+    { class: 'scroll' },
+    h(
+      'table',
+      {},
+      h('caption', {}, 'Results of the saved weights. The best of each column is bold.'),
+      h('thead', {}, h('tr', {}, head.map((name, i) => h('th', { scope: 'col', class: i < 2 ? undefined : 'number' }, name)))), // prettier-ignore
+      h(
+        'tbody',
+        {},
+        runs.map((run, i) =>
+          h(
+            'tr',
+            {},
+            h('th', { scope: 'row' }, swatch(i), ' ', run.name),
+            h('td', {}, run.record.command),
+            metrics.map((name) => {
+              const value = run.record.metrics[name];
+              const isBest = value !== undefined && value === best.get(name);
+              return h('td', { class: isBest ? 'number best' : 'number' }, value === undefined ? '–' : show(value));
+            }),
+            h('td', { class: 'number' }, show(stepsOf(run))),
+            h('td', { class: 'number' }, duration(run.record.seconds)),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Settings that are not the same in all runs; undefined if all are. */
+export function differencesTable(runs: readonly Run[]): Markup | undefined {
+  const all = runs.map(settings);
+  const keys = [...new Set(all.flatMap((of) => [...of.keys()]))];
+  const different = keys.filter((key) => new Set(all.map((of) => of.get(key))).size > 1);
+  if (different.length === 0) return undefined;
+  return h(
+    'div',
+    { class: 'scroll' },
+    h(
+      'table',
+      {},
+      h('caption', {}, 'Settings that differ between the runs.'),
+      h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Setting'), runs.map(({ name }) => h('th', { scope: 'col' }, name)))), // prettier-ignore
+      h('tbody', {}, different.map((key) => h('tr', {}, h('th', { scope: 'row' }, h('code', {}, key)), all.map((of) => h('td', {}, of.get(key) ?? '–'))))), // prettier-ignore
+    ),
+  );
+}
+
+/** Mean and sample standard deviation of each metric over runs that differ in nothing but the seed. */
+export function seedGroups(
+  runs: readonly Run[],
+): { readonly names: string[]; readonly metrics: Map<string, { mean: number; deviation: number }> }[] {
+  const groups = new Map<string, Run[]>();
+  for (const run of runs) {
+    const same = [...settings(run)].filter(([key]) => key !== 'seed' && key !== 'recipe.seed' && key !== 'shift');
+    const key = JSON.stringify(same);
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  return [...groups.values()]
+    .filter((group) => group.length > 1)
+    .map((group) => ({
+      names: group.map(({ name }) => name),
+      metrics: new Map(
+        metricNames(group).flatMap((name) => {
+          const values = group.flatMap(({ record }) => record.metrics[name] ?? []);
+          if (values.length < group.length) return [];
+          const mean = values.reduce((a, b) => a + b, 0) / values.length;
+          const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / (values.length - 1);
+          return [[name, { mean, deviation: Math.sqrt(variance) }] as const];
+        }),
+      ),
+    }));
+}
+
+/** The groups of `seedGroups` as a table; undefined if there is none. */
+export function seedsTable(runs: readonly Run[]): Markup | undefined {
+  const groups = seedGroups(runs);
+  if (groups.length === 0) return undefined;
+  const metrics = [...new Set(groups.flatMap((group) => [...group.metrics.keys()]))];
+  return h(
+    'div',
+    { class: 'scroll' },
+    h(
+      'table',
+      {},
+      h('caption', {}, 'Runs that differ only in their seed: mean ± sample standard deviation.'),
+      h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Runs'), metrics.map((name) => h('th', { scope: 'col', class: 'number' }, titleOf(name))))), // prettier-ignore
+      h(
+        'tbody',
+        {},
+        groups.map((group) =>
+          h(
+            'tr',
+            {},
+            h('th', { scope: 'row' }, group.names.join(', ')),
+            metrics.map((name) => {
+              const found = group.metrics.get(name);
+              return h('td', { class: 'number' }, found === undefined ? '–' : `${show(found.mean)} ± ${show(found.deviation)}`); // prettier-ignore
+            }),
+          ),
+        ),
+      ),
+    ),
+  );
+}

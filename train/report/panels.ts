@@ -1,0 +1,174 @@
+/** The charts of a stage, each in a card with its table. */
+import {
+  layerOf,
+  sample,
+  series,
+  smooth,
+  smoothingWindow,
+  thin,
+  titleOf,
+  valueNames,
+  type Point,
+  type Run,
+} from './curves.ts';
+import { lineChart, type Line } from './line-chart.ts';
+import { h, type Attributes, type Child, type Markup } from './markup.ts';
+import { show } from './scale.ts';
+import { RUN_COLOURS } from './style.ts';
+
+/** Points of a line: more than the pixels under it would be in vain. */
+const THIN = 400;
+const TABLE_ROWS = 12;
+
+/** Colour of a run; dashed where the colours begin again. */
+export const runLook = (index: number): Attributes => ({
+  class: `run${index % RUN_COLOURS}`,
+  'stroke-dasharray': index < RUN_COLOURS ? undefined : '6 4',
+});
+
+/** A values table that says what the chart above it shows, for those who cannot see it or want numbers. */
+export function fallback(title: string, head: readonly string[], rows: readonly (readonly Child[])[]): Markup {
+  return h(
+    'details',
+    {},
+    h('summary', {}, 'Table'),
+    h(
+      'div',
+      { class: 'scroll' },
+      h(
+        'table',
+        {},
+        h('caption', {}, title),
+        h('thead', {}, h('tr', {}, head.map((name, i) => h('th', { scope: 'col', class: i === 0 ? undefined : 'number' }, name)))), // prettier-ignore
+        h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => (i === 0 ? h('th', { scope: 'row' }, cell) : h('td', { class: 'number' }, cell)))))), // prettier-ignore
+      ),
+    ),
+  );
+}
+
+/** Rows by step of several series, evenly sampled from the longest. */
+function tableOf(
+  title: string,
+  lines: readonly { readonly name: string; readonly points: readonly Point[] }[],
+): Markup {
+  const longest = lines.reduce((a, b) => (b.points.length > a.points.length ? b : a));
+  const at = lines.map(({ points }) => new Map(points.map((p) => [p.x, p.y])));
+  const rows = sample(longest.points, TABLE_ROWS).map(({ x }) => [
+    show(x),
+    ...at.map((values) => (values.has(x) ? show(values.get(x)!) : '–')),
+  ]);
+  return fallback(title, ['step', ...lines.map(({ name }) => name)], rows);
+}
+
+/** Whether a logarithmic axis serves better: all positive, over more than a factor of 30. */
+function wantsLog(points: readonly Point[]): boolean {
+  const values = points.map((p) => p.y).toSorted((a, b) => a - b);
+  const low = values[0]!;
+  return low > 0 && values.at(-1)! / low > 30;
+}
+
+function valuePanel(runs: readonly Run[], stage: string, name: string, id: string): Markup {
+  const found = runs
+    .map((run, index) => ({ name: run.name, points: series(run, stage, name), look: runLook(index) }))
+    .filter(({ points }) => points.length > 0);
+  const measured = name.startsWith('dev.');
+  const noisy = !measured && name !== 'rate';
+  const window = smoothingWindow(found.reduce((a, b) => (b.points.length > a.length ? b.points : a), found[0]!.points));
+  const smoothed = noisy && window > 1;
+  const lines: Line[] = found.map(({ points, ...line }) => ({
+    ...line,
+    points: thin(smoothed ? smooth(points, window) : points, THIN),
+    ...(smoothed ? { behind: thin(points, THIN) } : {}),
+    dots: measured,
+  }));
+  const title = titleOf(name);
+  const ends = found.map(({ name: run, points }) => `${run} ends at ${show(points.at(-1)!.y)}`).join('; ');
+  const log = name !== 'rate' && !measured && wantsLog(lines.flatMap((line) => line.points));
+  const remarks = [
+    ...(smoothed ? [`smoothed over ${window} steps`] : []),
+    ...(log ? ['logarithmic axis'] : []),
+    ...(found.length === 1 ? [`last ${show(found[0]!.points.at(-1)!.y)}`] : []),
+  ];
+  return h(
+    'section',
+    { class: 'card' },
+    h('h3', {}, title),
+    lineChart({ id, title: `${title}, stage ${stage}`, description: `By step. ${ends}.`, lines, log }),
+    remarks.length > 0 ? h('p', { class: 'label' }, remarks.join(' · ')) : undefined,
+    tableOf(title, found),
+  );
+}
+
+const LAYER_TITLES: Readonly<Record<string, string>> = {
+  hidden: 'Hidden states, error by layer',
+  scores: 'Attention scores, error by layer',
+};
+
+function layerPanel(
+  run: Run,
+  stage: string,
+  kind: string,
+  layers: readonly number[],
+  id: string,
+  many: boolean,
+): Markup {
+  const share = (i: number): string => `${Math.round((100 * i) / Math.max(1, layers.length - 1))}%`;
+  const found = layers.map((layer, i) => ({
+    name: `layer ${layer}`,
+    points: series(run, stage, `${kind}.${layer}`),
+    look: { style: `--ink:color-mix(in oklab,var(--rampB) ${share(i)},var(--rampA))` },
+  }));
+  const lines = found.map((line) => ({ ...line, points: smooth(line.points, smoothingWindow(line.points)) }));
+  const title = `${LAYER_TITLES[kind]}${many ? `: ${run.name}` : ''}`;
+  const log = wantsLog(lines.flatMap((line) => line.points));
+  const rows = found.map(({ name, points }) => [name, show(points[0]!.y), show(points.at(-1)!.y)]);
+  const worst = found.reduce((a, b) => (b.points.at(-1)!.y > a.points.at(-1)!.y ? b : a));
+  return h(
+    'section',
+    { class: 'card' },
+    h('h3', {}, title),
+    lineChart({
+      id,
+      title: `${title}, stage ${stage}`,
+      description: `One line a layer. At the end ${worst.name} has the largest error, ${show(worst.points.at(-1)!.y)}.`,
+      lines,
+      log,
+    }),
+    h(
+      'ul',
+      { class: 'legend' },
+      h('li', {}, found[0]!.name, h('span', { class: 'ramp' }), found.at(-1)!.name),
+      log ? h('li', { class: 'label' }, 'logarithmic axis') : undefined,
+    ),
+    fallback(title, ['layer', 'first', 'last'], rows),
+  );
+}
+
+/** Order of the cards: results first, what drives the optimiser last. */
+const RANK = ['dev.', 'loss', 'labels', 'logits', 'hidden', 'scores', 'ranges'];
+const rank = (name: string): number => {
+  const i = RANK.findIndex((start) => name.startsWith(start));
+  // The loss on dev data belongs beside the losses.
+  return name === 'dev.loss' ? 0.5 : i < 0 ? RANK.length : i;
+};
+
+/** All charts of a stage: metrics, losses, errors by layer, rate and norm. `prefix` keeps ids unique. */
+export function stagePanels(runs: readonly Run[], stage: string, prefix: string): Markup[] {
+  const names = valueNames(runs, stage);
+  const plain = names.filter((name) => layerOf(name) === undefined).toSorted((a, b) => rank(a) - rank(b));
+  const panels = plain.map((name, i) => ({ name, panel: valuePanel(runs, stage, name, `${prefix}-${i}`) }));
+  const layered: Markup[] = [];
+  for (const kind of ['hidden', 'scores']) {
+    for (const [index, run] of runs.entries()) {
+      const layers = valueNames([run], stage).flatMap((name) => {
+        const of = layerOf(name);
+        return of?.[0] === kind ? [of[1]] : [];
+      });
+      if (layers.length === 0) continue;
+      layered.push(layerPanel(run, stage, kind, layers, `${prefix}-${kind}-${index}`, runs.length > 1));
+    }
+  }
+  const last = panels.findIndex(({ name }) => rank(name) === RANK.length);
+  const before = last < 0 ? panels.length : last;
+  return [...panels.slice(0, before).map((p) => p.panel), ...layered, ...panels.slice(before).map((p) => p.panel)];
+}

@@ -1,0 +1,242 @@
+/** One self-contained page about one or several training runs: no script, nothing loaded from anywhere. */
+import { stageNames, titleOf, type Run } from './curves.ts';
+import { differencesTable, duration, resultsTable, seedsTable, settings, stepsOf, swatch } from './compare.ts';
+import { h, raw, type Markup } from './markup.ts';
+import { fallback, stagePanels } from './panels.ts';
+import { confusionTable, leaves, rangeBars, scatter, type WireRange } from './plots.ts';
+import { show } from './scale.ts';
+import { STYLE } from './style.ts';
+
+export type { Run } from './curves.ts';
+
+const day = (started: string): string => `${started.slice(0, 10)} ${started.slice(11, 16)} UTC`;
+
+function figures({ record }: Run, steps: number): Markup {
+  const shown: [label: string, value: string][] = [
+    ...Object.entries(record.metrics).map(([name, value]): [string, string] => [titleOf(name), show(value)]),
+    ['Optimiser steps', show(steps)],
+    ['Wall-clock time', duration(record.seconds)],
+    ['Seed', show(record.seed)],
+  ];
+  return h(
+    'div',
+    { class: 'cards' },
+    shown.map(([label, value]) =>
+      h('div', { class: 'card' }, h('p', { class: 'figure' }, value), h('p', { class: 'label' }, label)),
+    ),
+  );
+}
+
+const legend = (runs: readonly Run[]): Markup =>
+  h(
+    'ul',
+    { class: 'legend', 'aria-label': 'Runs' },
+    runs.map(({ name }, i) => h('li', {}, swatch(i), name)),
+  );
+
+/** What the stage was set to, in the words of the first run that has it. */
+function stageNote(runs: readonly Run[], stage: string): string {
+  for (const { record } of runs) {
+    const recipe = record.config['recipe'] as { stages?: Record<string, unknown>[] } | undefined;
+    const found = Array.isArray(recipe?.stages) ? recipe.stages.find((s) => s['name'] === stage) : undefined;
+    if (found === undefined) continue;
+    const steps = record.curve.filter((p) => p.stage === stage && 'rate' in p.values).length;
+    const many = runs.length > 1 ? 'First run: ' : '';
+    return `${many}${show(steps)} steps of ${String(found['batchSize'])} examples, peak learning rate ${show(Number(found['learningRate']))}.`;
+  }
+  return '';
+}
+
+function evaluationSection(runs: readonly Run[]): Markup | undefined {
+  const found = runs.flatMap(({ name, record }, i) =>
+    record.evaluation === undefined ? [] : [{ name, i, evaluation: record.evaluation }],
+  );
+  if (found.length === 0) return undefined;
+  return h(
+    'section',
+    {},
+    h('h2', {}, 'Answers on dev data'),
+    h(
+      'div',
+      { class: 'grid' },
+      found.map(({ name, i, evaluation }) =>
+        h(
+          'section',
+          { class: 'card' },
+          h(
+            'h3',
+            {},
+            `${evaluation.kind === 'classes' ? 'Confusion matrix' : 'Predictions against targets'}${runs.length > 1 ? `: ${name}` : ''}`,
+          ),
+          evaluation.kind === 'classes'
+            ? confusionTable(evaluation)
+            : [scatter(`scatter-${i}`, evaluation), residualTable(evaluation.pairs)],
+        ),
+      ),
+    ),
+  );
+}
+
+/** Distribution of prediction − target. */
+function residualTable(pairs: readonly (readonly [number, number])[]): Markup {
+  const residuals = pairs.map(([target, prediction]) => prediction - target).toSorted((a, b) => a - b);
+  const at = (q: number): number => residuals[Math.round(q * (residuals.length - 1))]!;
+  const mean = residuals.reduce((a, b) => a + b, 0) / residuals.length;
+  const rows: [string, number][] = [
+    ['mean', mean],
+    ['root mean square', Math.sqrt(residuals.reduce((a, b) => a + b * b, 0) / residuals.length)],
+    ['least', at(0)],
+    ['5 %', at(0.05)],
+    ['median', at(0.5)],
+    ['95 %', at(0.95)],
+    ['greatest', at(1)],
+  ];
+  return fallback(
+    'Prediction − target',
+    ['', 'residual'],
+    rows.map(([name, value]) => [name, show(value)]),
+  );
+}
+
+function rangesSection(runs: readonly Run[]): Markup | undefined {
+  const cards = runs.flatMap(({ name, record }, i) => {
+    const wires = [...new Set((record.ranges ?? []).map(({ wire }) => wire))];
+    return wires.map((wire, j) =>
+      rangeCard(`range-${i}-${j}`, wire, runs.length > 1 ? name : undefined, record.ranges!),
+    );
+  });
+  if (cards.length === 0) return undefined;
+  return h(
+    'section',
+    {},
+    h('h2', {}, 'Activation ranges'),
+    h(
+      'p',
+      { class: 'note' },
+      'Least and greatest values over real tokens of dev texts. Shaded: the interval in which the approximations of the secured path are cheap and exact; the range penalty of training keeps values inside.',
+    ),
+    h('div', { class: 'grid' }, cards),
+  );
+}
+
+function rangeCard(id: string, wire: string, run: string | undefined, all: readonly WireRange[]): Markup {
+  const ranges = all.filter((range) => range.wire === wire).toSorted((a, b) => a.layer - b.layer);
+  const title = wire.charAt(0).toUpperCase() + wire.slice(1);
+  const outside = ranges.filter(leaves).map(({ layer }) => layer);
+  const bounded = ranges.some(({ interval }) => interval !== undefined);
+  const status =
+    outside.length === 0
+      ? h('span', { class: 'status in' }, '✓ all layers inside')
+      : h(
+          'span',
+          { class: 'status out' },
+          `✗ outside in ${outside.length === 1 ? 'layer' : 'layers'} ${outside.join(', ')}`,
+        );
+  return h(
+    'section',
+    { class: 'card' },
+    h('h3', {}, run === undefined ? title : `${title}: ${run}`),
+    rangeBars(id, title, ranges),
+    bounded ? h('p', { class: 'label' }, status) : undefined,
+    fallback(
+      title,
+      ['layer', 'least', 'greatest', 'wanted'],
+      ranges.map(({ layer, min, max, interval }) => [
+        String(layer),
+        show(min),
+        show(max),
+        interval === undefined ? '–' : `${show(interval[0])} to ${show(interval[1])}`,
+      ]),
+    ),
+  );
+}
+
+function provenance(run: Run): Markup {
+  const { record } = run;
+  const rows = [
+    ...Object.entries(record.versions).map(([name, value]) => [`version.${name}`, value] as const),
+    ...Object.entries(record.dataHash).map(([role, hash]) => [`sha256 of ${role} data`, hash] as const),
+    ...Object.entries(record.modelHash).map(([role, hash]) => [`sha256 of ${role} weights`, hash] as const),
+    ...[...settings(run)].filter(([key]) => !/^(data|model)\./.test(key)),
+  ];
+  return h(
+    'details',
+    { class: 'card' },
+    h('summary', {}, `${run.name}: every setting, hash and version`),
+    h(
+      'div',
+      { class: 'scroll' },
+      h(
+        'table',
+        {},
+        h('tbody', {}, rows.map(([name, value]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, h('code', {}, value))))), // prettier-ignore
+      ),
+    ),
+  );
+}
+
+/**
+ * The page, for at least one run; runs are told apart by their names, which must be unique. Equal runs give equal pages.
+ */
+export function reportHtml(
+  runs: readonly Run[],
+  title = runs.length === 1 ? `Training run ${runs[0]!.name}` : `${runs.length} training runs`,
+): string {
+  // prettier-ignore
+  const first = runs[0]!;
+  const many = runs.length > 1;
+  const began = runs.map(({ record }) => record.started).toSorted();
+  const when = many ? `${day(began[0]!)} to ${day(began.at(-1)!)}` : day(began[0]!);
+  const stages = stageNames(runs);
+  const page = h(
+    'html',
+    { lang: 'en' },
+    h(
+      'head',
+      {},
+      h('meta', { charset: 'utf-8' }),
+      h('meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }),
+      h('meta', { name: 'color-scheme', content: 'light dark' }),
+      h('title', {}, title),
+      h('style', {}, raw(STYLE)),
+    ),
+    h(
+      'body',
+      {},
+      h(
+        'main',
+        {},
+        h(
+          'header',
+          {},
+          h('h1', {}, title),
+          h(
+            'p',
+            { class: 'note' },
+            many ? when : `${first.record.command} · ${when} · ${first.record.threads} threads`,
+          ),
+        ),
+        many
+          ? h('section', {}, h('h2', {}, 'Results'), h('div', { class: 'card' }, resultsTable(runs)), card(seedsTable(runs)), card(differencesTable(runs))) // prettier-ignore
+          : figures(first, stepsOf(first)),
+        stages.map((stage, i) =>
+          h(
+            'section',
+            {},
+            h('h2', {}, stages.length > 1 ? `Stage ${i + 1}: ${stage}` : `Stage ${stage}`),
+            h('p', { class: 'note' }, stageNote(runs, stage)),
+            many ? legend(runs) : undefined,
+            h('div', { class: 'grid' }, stagePanels(runs, stage, `stage-${i}`)),
+          ),
+        ),
+        evaluationSection(runs),
+        rangesSection(runs),
+        h('section', {}, h('h2', {}, 'To repeat it'), runs.map(provenance)),
+      ),
+    ),
+  );
+  return `<!doctype html>\n${page.markup}\n`;
+}
+
+const card = (content: Markup | undefined): Markup | undefined =>
+  content === undefined ? undefined : h('div', { class: 'card', style: 'margin-top:16px' }, content);
