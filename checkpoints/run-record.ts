@@ -9,6 +9,30 @@ const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex 
 const number = z.number('must be a finite number');
 const count = z.int('must be a whole number').min(0, 'must be at least 0');
 
+const EVALUATION = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('classes'),
+    labels: z.array(z.string()).min(2),
+    /** Examples by actual (row) and predicted class (column). */
+    confusion: z.array(z.array(count)),
+  }),
+  z.strictObject({
+    kind: z.literal('scores'),
+    /** Target and prediction of each example, or of an even sample of them. */
+    pairs: z.array(z.tuple([number, number])).min(1),
+  }),
+]);
+
+const RANGE = z.strictObject({
+  /** What is measured, as a person reads it: `input of the activation`. */
+  wire: z.string().min(1),
+  layer: count,
+  min: number,
+  max: number,
+  /** Where the secured path wants the values. */
+  interval: z.tuple([number, number]).optional(),
+});
+
 const SCHEMA = z.strictObject({
   format: z.literal('run-record'),
   version: z.literal(1),
@@ -33,6 +57,10 @@ const SCHEMA = z.strictObject({
   curve: z.array(z.strictObject({ stage: z.string(), step: count, values: z.record(z.string(), number) })),
   /** Results by name: accuracy and loss per data set. */
   metrics: z.record(z.string(), number),
+  /** The saved weights on the dev set, example by example. */
+  evaluation: EVALUATION.optional(),
+  /** Least and greatest activations of the saved weights on dev texts. */
+  ranges: z.array(RANGE).optional(),
 });
 
 export type RunRecord = z.infer<typeof SCHEMA>;
