@@ -1,6 +1,7 @@
 /** The program as a file: a strict schema, limits on size, and its canonical digest. */
 import { z } from 'zod';
 import { InputError } from '../common/errors.ts';
+import { MAX_CELL_BITS } from './gates/guard-cells.ts';
 import { checkStructure } from './resolve.ts';
 import { PROGRAM_VERSION, type Program } from './program.ts';
 
@@ -13,6 +14,7 @@ const MAX_TENSORS = 20_000;
 const MAX_INPUTS = 256;
 const MAX_HARMONICS = 1024;
 const MAX_PERIOD = 26;
+const MAX_LEVELS = 64;
 
 const count = z
   .int()
@@ -44,6 +46,7 @@ const base = {
   shape,
   bound: z.exactOptional(z.number().min(0)),
 };
+const level = z.strictObject({ n: ringBits, offset: z.int(), free: count });
 const harmonics = z.array(word64).min(1).max(MAX_HARMONICS).readonly();
 const table = z.strictObject({
   b: z.int().min(2).max(MAX_PERIOD),
@@ -86,6 +89,15 @@ const gate = z.discriminatedUnion('op', [
   z.strictObject({ ...base, op: z.literal('concat') }),
   z.strictObject({ ...base, op: z.literal('mergeHeads') }),
   z.strictObject({ ...base, op: z.literal('firstToken') }),
+  z.strictObject({ ...base, op: z.literal('phase') }),
+  z.strictObject({ ...base, op: z.literal('lift') }),
+  z.strictObject({
+    ...base,
+    op: z.literal('guard'),
+    m: z.int().min(2).max(MAX_CELL_BITS),
+    levels: z.array(level).min(1).max(MAX_LEVELS).readonly(),
+    columns: z.exactOptional(z.tuple([count, size]).readonly()),
+  }),
 ]);
 
 const tensor = z.strictObject({ role: z.enum(['masked', 'share']), n: ringBits, rows: size, cols: size });
@@ -111,6 +123,7 @@ const program = z.strictObject({
   tensors: few(tensor, MAX_TENSORS),
   trig: few(trig, MAX_PERIOD),
   output: count,
+  guard: z.exactOptional(z.array(count).min(1).max(MAX_GATES).readonly()),
 });
 
 /**

@@ -2,7 +2,7 @@
  * A gate: functionality, precondition, cost, error, dealer half, party half and clear half side by side, one file a gate.
  * Randomness is an argument and gates do no I/O: a party half yields what it opens, a driver moves the bytes.
  */
-import type { Words } from '../ring/words.ts';
+import { sub, xor, type Words } from '../ring/index.ts';
 import type { Gate, Resolved, TensorSpec, TrigTable } from './program.ts';
 import type { Dims, Shape } from './shape.ts';
 
@@ -11,13 +11,21 @@ import type { Dims, Shape } from './shape.ts';
  * the specification's: a mask of party i is `<gate>.<kind>.<i>`, party 0's dealt words are `<gate>.<kind>.pad`.
  */
 export const KINDS = {
-  A: 1, r: 2, A1: 3, A2: 4, R: 5, AB: 6, RA: 7, q: 8, qm: 9, r2: 10, delta: 11, rA: 12, mA: 13, AC: 14, T: 15, B: 32, share: 33,
+  A: 1, r: 2, A1: 3, A2: 4, R: 5, AB: 6, RA: 7, q: 8, qm: 9, r2: 10, delta: 11, rA: 12, mA: 13, AC: 14, T: 15, cells: 16,
+  B: 32, share: 33, alpha: 40, rho: 41, sigma: 42, seal: 43, tag: 44,
 } as const; // prettier-ignore
 export type Kind = keyof typeof KINDS;
 
+/** Kinds of dealt words that are shared by XOR; all others are additive. */
+export const XOR_KINDS: ReadonlySet<Kind> = new Set(['cells']);
+
+/** Party 1's share of a dealt value where party 0's is `pad`. */
+export const dealtShare = (kind: Kind, value: Words, pad: Words): Words =>
+  XOR_KINDS.has(kind) ? xor(value, pad) : sub(value, pad);
+
 /** The type of a wire. */
 export interface WireType {
-  readonly kind: 'share' | 'operand' | 'ext';
+  readonly kind: 'share' | 'operand' | 'ext' | 'phase' | 'bits';
   readonly n: number;
   readonly f: number;
   readonly shape: Shape;
@@ -38,7 +46,11 @@ export type PartyValue =
       readonly q: Words;
       readonly qm: Words;
       readonly lift: number;
-    };
+    }
+  /** Opened c = x + r mod 2^n. */
+  | { readonly kind: 'phase'; readonly c: Words }
+  /** XOR share of flags, 64 to a word of ring 64; every text starts a new word (see `guard`). */
+  | { readonly kind: 'bits'; readonly x: Words };
 
 /** What the assistant knows of a wire: masks only, never a value. */
 export type DealerValue =
@@ -46,11 +58,15 @@ export type DealerValue =
   /** A = A_0 + A_1 mod 2^n. */
   | { readonly kind: 'operand'; readonly A: Words }
   /** r = r_0 + r_1 mod 2^n and its top bit m (ring 1). */
-  | { readonly kind: 'ext'; readonly r: Words; readonly m: Words };
+  | { readonly kind: 'ext'; readonly r: Words; readonly m: Words }
+  /** r = r_0 + r_1 mod 2^n. */
+  | { readonly kind: 'phase'; readonly r: Words };
 
 /** The value itself, modulo the wire's ring. For ext the input is checked to lie in [−2^(n−2), 2^(n−2)). */
 export interface ClearValue {
   readonly x: Words;
+  /** ext and phase: c and its mask r, from the tape. A function: only guards and Fourier gates need them. */
+  readonly opening?: () => { readonly c: Words; readonly r: Words };
 }
 
 /** A value about to be opened: both parties send n-bit words, the sum modulo 2^n becomes known to both. */
@@ -84,7 +100,7 @@ export interface DealerContext {
   readonly dims: Dims;
   /** Party i's one-time mask, the same words the party draws. */
   mask(gate: Resolved, kind: Kind, party: 0 | 1, n: number, length: number): Words;
-  /** Deals additive shares of `value`: party 0's is its pad, party 1 is sent value − pad. */
+  /** Deals shares of `value`: party 0's is its pad, party 1 is sent value − pad (`dealtShare`; value ⊕ pad for `XOR_KINDS`). */
   deal(gate: Resolved, kind: Kind, value: Words): void;
   /** B = B_0 + B_1 in ring n. */
   maskedWeight(name: string, n: number): Words;
@@ -95,7 +111,8 @@ export interface DealerContext {
 export interface ClearContext {
   readonly dims: Dims;
   /**
-   * The tape: rounding words u ∈ [0, 2^by) of a truncation, the mask r ∈ [0, 2^b) of a Fourier gate. `centre` asks once with
+   * The tape: rounding words u ∈ [0, 2^by) of a truncation, the mask r ∈ [0, 2^b) of a Fourier gate (of a `phase` or a guarded
+   * `ext` likewise, in its ring). `centre` asks once with
    * the largest `by` of its texts and reduces the words of a text that drops fewer bits.
    */
   rounding(gate: Resolved, by: number, length: number): Words;

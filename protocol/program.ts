@@ -76,6 +76,30 @@ export interface FourierGate extends GateBase {
   /** Columns [from, to) of the input; absent: all. */
   readonly columns?: readonly [number, number];
 }
+/** Opens c = x + r mod 2^n: a value known modulo 2^n, for Fourier gates of period 2^b, b ≤ n, and guards. */
+export interface PhaseGate extends GateBase {
+  readonly op: 'phase';
+}
+/** An ext wire as shares of the same integer in a larger ring n ≤ lift. */
+export interface LiftGate extends GateBase {
+  readonly op: 'lift';
+}
+/** One level of a guard: the opening modulo 2^n in cells of 2^(n − m); cells 1..free from `offset` on are not flagged. */
+export interface GuardLevel {
+  readonly n: number;
+  /** Where cell 0 begins, in units of the opening. */
+  readonly offset: number;
+  readonly free: number;
+}
+/** Flags, in XOR shares, the elements of an ext or phase wire that left an interval; n = 1, levels from wide to narrow. */
+export interface GuardGate extends GateBase {
+  readonly op: 'guard';
+  /** 2^m cells a level. */
+  readonly m: number;
+  readonly levels: readonly GuardLevel[];
+  /** Columns [from, to) of the input; absent: all. */
+  readonly columns?: readonly [number, number];
+}
 /** Local truncate-reduce by `by` bits: ring n = input ring − by. */
 export interface TruncateGate extends GateBase {
   readonly op: 'truncate';
@@ -116,7 +140,8 @@ export interface FirstTokenGate extends GateBase {
 
 export type Gate =
   | EmbeddingGate | BiasGate | OpenGate | ExtGate | SquareGate | ProductGate | LinearGate | MatmulGate | FourierGate
-  | TruncateGate | CentreGate | ScaleGate | SumGate | AddGate | ConcatGate | MergeHeadsGate | FirstTokenGate; // prettier-ignore
+  | TruncateGate | CentreGate | ScaleGate | SumGate | AddGate | ConcatGate | MergeHeadsGate | FirstTokenGate
+  | PhaseGate | LiftGate | GuardGate; // prettier-ignore
 
 /** A gate whose ring has been resolved for the session's lengths, with the shapes of its input wires. */
 export type Resolved<G extends Gate = Gate> = G extends Gate
@@ -176,4 +201,6 @@ export interface Program {
   readonly trig: Readonly<Record<string, TrigTable>>;
   /** The wire whose shares the client gets: logits, (text, labels). */
   readonly output: number;
+  /** The flag wires, all of them: the answer is disclosed only where none is set. Absent: the answer is disclosed always. */
+  readonly guard?: readonly number[];
 }

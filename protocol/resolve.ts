@@ -99,6 +99,15 @@ export function checkStructure(program: Program): void {
       `output wire ${program.output} of ${program.gates.length} gates`,
       'name the wire of the logits',
     );
+  checkGuard(program);
+}
+
+/** Every flag counts: `guard` lists the guard gates, each once, and nothing else. */
+function checkGuard({ gates, guard = [] }: Program): void {
+  const listed = new Set(guard);
+  const complete = gates.every(({ op }, wire) => listed.has(wire) === (op === 'guard'));
+  if (complete && listed.size === guard.length) return;
+  throw new PlanError('the flag wires of the program are not its guard gates', 'list every guard gate once');
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Arithmetic of Z_2^n. Needs no node: module; kernels are loaded by kernels/node.ts or kernels/wasm.ts first. */
 export * from './arith.ts';
+export * from './bits.ts';
 export * from './fixed.ts';
 export * from './kernels/kernels.ts';
 export * from './matmul.ts';

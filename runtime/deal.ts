@@ -1,16 +1,16 @@
 /** The assistant's half of a program: gates in program order, masks of both parties, corrections for party 1. */
 import type { DealerContext, DealerValue, Kind } from '../protocol/gate.ts';
-import { KINDS } from '../protocol/gate.ts';
+import { dealtShare, KINDS } from '../protocol/gate.ts';
 import type { Program } from '../protocol/program.ts';
 import { resolve, tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { PeerError } from '../common/errors.ts';
-import { pack, packedBytes, sub, unpack, type Words } from '../ring/index.ts';
+import { pack, packedBytes, unpack, type Words } from '../ring/index.ts';
 import { concat, readU32, u32 } from './encoding.ts';
 import type { MaskSource } from './keys.ts';
 
-/** One correction: value − pad, packed. */
+/** One correction: party 1's share of a dealt value. */
 export interface Correction {
   readonly kind: Kind;
   readonly words: Words;
@@ -48,7 +48,7 @@ export async function deal(
     mask: (gate, kind, party, n, length) => material.masks[party](indexOf.get(gate.name)!, kind, n, length),
     deal(gate, kind, value) {
       const pad = material.masks[0](indexOf.get(gate.name)!, kind, value.n, value.length);
-      corrections.push({ kind, words: sub(value, pad) });
+      corrections.push({ kind, words: dealtShare(kind, value, pad) });
       dealtBits += value.n * value.length;
     },
     maskedWeight: material.maskedWeight,

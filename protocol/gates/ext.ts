@@ -89,10 +89,14 @@ export const ext: GateDefinition<ExtGate> = {
       lift: gate.lift,
     };
   },
-  clear(gate, [v]) {
+  clear(gate, [v], context) {
     const x = reduce(v!.x, gate.n);
     inRange(gate.name, x);
-    return { x };
+    const opening = (): { c: Words; r: Words } => {
+      const r = context.fourierMask(gate, gate.n, x.length);
+      return { c: addScalar(add(x, r), quarter(gate.n)), r };
+    };
+    return { x, opening };
   },
 };
 

@@ -3,12 +3,13 @@
  *
  * Both parties learn c = x + r mod 2^b and compute from integer tables, bit for bit alike, A_k = a_k cos kc + b_k sin kc and
  * B_k = a_k sin kc − b_k cos kc; then [y] = a0 + Σ_k A_k [cos kr] + B_k [sin kr], party 0 alone adding a0.
+ * The input is a share wire, which the gate opens itself, or a phase wire already open modulo 2^n, n ≥ b: c and r modulo 2^b do.
  * Source: masked-suite design, section 1 (Fourier gate); specification fourier.py, README for the rounding points.
  * Opened: c, masked by r uniform in Z_2^b, used once. Dealt: [cos kr], [sin kr] at 2^g1, 2K words in ring n a word of x.
  * The result stands at scale 2^(g1+g2) in ring n = n_out + t, t = g1 + g2 − f_out; a truncation by t follows.
  * Precondition: b ≤ ring of x; x inside the fitted interval (outside: bounded garbage); both parties hold the same integers
  * (`checkProgram` compares their digest). Error: `fourierError`, on top of the fit's own.
- * Cost: one round, b bits opened and 2 K n dealt a word; 2 K products a word.
+ * Cost: one round, b bits opened (none on a phase wire) and 2 K n dealt a word; 2 K products a word.
  */
 import { add, addScalar, fourierDot, fourierSecret, type TrigSpec, type Words } from '../../ring/index.ts';
 import { MAX_RING, cost, fixedCols, kinds, need, scaleIs, shapeIs, share, shareWire } from '../check.ts';
@@ -59,7 +60,7 @@ function select(gate: Resolved<FourierGate>, x: Words): Words {
 export const fourier: GateDefinition<FourierGate> = {
   op: 'fourier',
   type(gate, inputs) {
-    const [x] = kinds(gate, inputs, ['share']);
+    const [x] = kinds(gate, inputs, [inputs[0]?.kind === 'phase' ? 'phase' : 'share']);
     const { b, a, bk, g1, g2 } = gate.table;
     need(gate, b <= x.n, `period 2^${b} in ring ${x.n}`, `keep its input in a ring of at least ${b} bits`);
     need(gate, a.length >= 1 && a.length === bk.length, `${a.length} cosines, ${bk.length} sines`, 'correct the table');
@@ -88,30 +89,35 @@ export const fourier: GateDefinition<FourierGate> = {
     }
     return shareWire(gate);
   },
-  cost(gate, _, dims) {
+  cost(gate, [x], dims) {
     const words = count(gate.shape, dims);
     const harmonics = 2 * gate.table.a.length;
     return cost({
-      rounds: 1,
-      openedBits: gate.table.b * words,
+      ...(x!.kind === 'share' && { rounds: 1, openedBits: gate.table.b * words }),
       dealtBits: harmonics * gate.n * words,
       party: harmonics * words,
     });
   },
   error: ({ table }) => fourierError(table) * 2 ** (table.g1 + table.g2),
-  deal(gate, _, context) {
+  deal(gate, [x], context) {
     const { b } = gate.table;
     const length = count(gate.shape, context.dims);
-    const r = add(context.mask(gate, 'r', 0, b, length), context.mask(gate, 'r', 1, b, length));
+    const own = (party: 0 | 1): Words => context.mask(gate, 'r', party, b, length);
+    const r = x!.kind === 'phase' ? reduce(select(gate, x!.r), b) : add(own(0), own(1));
     context.deal(gate, 'T', fourierSecret(r, trigSpec(gate.table, context.trig(b)), gate.n));
     return { kind: 'share' };
   },
   *party(gate, inputs, context) {
     const { b, a, a0 } = gate.table;
-    const x = reduce(select(gate, share(inputs[0])), b);
-    const r = context.mask(gate, 'r', b, x.length);
-    const c = yield { n: b, x: add(x, r), reason: 'x + r with r uniform modulo the period, used once' };
-    const T = context.dealt(gate, 'T', gate.n, 2 * a.length * x.length);
+    const input = inputs[0]!;
+    let c: Words;
+    if (input.kind === 'phase') c = reduce(select(gate, input.c), b);
+    else {
+      const x = reduce(select(gate, share(input)), b);
+      const r = context.mask(gate, 'r', b, x.length);
+      c = yield { n: b, x: add(x, r), reason: 'x + r with r uniform modulo the period, used once' };
+    }
+    const T = context.dealt(gate, 'T', gate.n, 2 * a.length * c.length);
     const z = fourierDot(c, T, trigSpec(gate.table, context.trig(b)), gate.n);
     return { kind: 'share', x: context.party === 0 ? addScalar(z, BigInt(a0)) : z };
   },
@@ -119,8 +125,9 @@ export const fourier: GateDefinition<FourierGate> = {
     const { b, a0 } = gate.table;
     const spec = trigSpec(gate.table, context.trig(b));
     const x = reduce(select(gate, inputs[0]!.x), b);
-    const r = reduce(context.fourierMask(gate, b, x.length), b);
-    const T = fourierSecret(r, spec, gate.n);
-    return { x: addScalar(fourierDot(add(x, r), T, spec, gate.n), BigInt(a0)) };
+    const opening = inputs[0]!.opening;
+    const r = opening === undefined ? context.fourierMask(gate, b, x.length) : select(gate, opening().r);
+    const T = fourierSecret(reduce(r, b), spec, gate.n);
+    return { x: addScalar(fourierDot(add(x, reduce(r, b)), T, spec, gate.n), BigInt(a0)) };
   },
 };

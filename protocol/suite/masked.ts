@@ -8,10 +8,13 @@ import { embedding } from '../gates/embedding.ts';
 import { ext } from '../gates/ext.ts';
 import { firstToken } from '../gates/first-token.ts';
 import { fourier } from '../gates/fourier.ts';
+import { guard } from '../gates/guard.ts';
+import { lift } from '../gates/lift.ts';
 import { linear } from '../gates/linear.ts';
 import { matmul } from '../gates/matmul.ts';
 import { mergeHeads } from '../gates/merge-heads.ts';
 import { open } from '../gates/open.ts';
+import { phase } from '../gates/phase.ts';
 import { product } from '../gates/product.ts';
 import { scale } from '../gates/scale.ts';
 import { square } from '../gates/square.ts';
@@ -25,7 +28,7 @@ export type Suite = { readonly [Op in Gate['op']]: GateDefinition<Extract<Gate, 
 
 export const masked: Suite = {
   embedding, bias, open, ext, square, product, linear, matmul, fourier, truncate, centre, scale, sum, add, concat, mergeHeads,
-  firstToken,
+  firstToken, phase, lift, guard,
 }; // prettier-ignore
 
 /** The definition of a gate of any op. The table pairs every op with its own gate type, which TypeScript cannot follow here. */

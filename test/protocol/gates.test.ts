@@ -8,7 +8,7 @@ import { extLift } from '../../protocol/gates/ext.ts';
 import { centreConstants } from '../../protocol/gates/centre.ts';
 import { definitionOf, masked } from '../../protocol/suite/masked.ts';
 import { blocks, count, type Dims } from '../../protocol/shape.ts';
-import { add, concatWords, slice, sub, toBigInts, zeros, type Words } from '../../ring/index.ts';
+import { add, concatWords, slice, sub, toBigInts, xor, zeros, type Words } from '../../ring/index.ts';
 import { Draw, OPS, makeCase, type Case } from '../support/gate-cases.ts';
 import { joined, runGates, type Step } from '../support/gate-harness.ts';
 import { signedIntegers } from '../support/spec-vectors.ts';
@@ -24,7 +24,11 @@ function held(step: Step): Words {
   const [a, b] = step.party;
   if (a.kind === 'share') return joined(step);
   if (a.kind === 'operand') return add(add(a.E, a.A), operand(b).A);
-  return add(extLift(0, a, a.lift), extLift(1, asExt(b), a.lift));
+  if (a.kind === 'ext') return add(extLift(0, a, a.lift), extLift(1, asExt(b), a.lift));
+  if (a.kind === 'bits' && b.kind === 'bits') return xor(a.x, b.x);
+  // What a phase wire stands for: the value, once its mask is taken off.
+  const { r } = step.dealer as Extract<typeof step.dealer, { kind: 'phase' }>;
+  return sub((a as Extract<typeof a, { kind: 'phase' }>).c, r);
 }
 
 const run = (made: Case, dims: Dims, draw: Draw): Step => runGates({ ...made, dims, random: draw.random }).at(-1)!;
@@ -42,10 +46,10 @@ describe.each(OPS)('%s', (op) => {
         const made = makeCase(op, draw, dims);
         const step = run(made, dims, draw);
         expect(step.gate.op).toBe(op);
-        expect(held(step).length).toBe(count(step.type.shape, dims));
+        if (step.type.kind !== 'bits') expect(held(step).length).toBe(count(step.type.shape, dims));
         // Signed: an ext wire holds the same integer in its larger ring.
         expect(signedIntegers(held(step))).toEqual(signedIntegers(step.clear.x));
-        if (step.type.kind !== 'ext') expect(held(step).n).toBe(step.type.n);
+        if (!['ext', 'bits'].includes(step.type.kind)) expect(held(step).n).toBe(step.type.n);
       }),
       { numRuns: 60 },
     );

@@ -208,7 +208,7 @@ describe('every gate refuses', () => {
         ['one input less', () => check(gate, inputs.slice(1))],
         [
           'another kind',
-          () => check(gate, inputs.with(i, { ...input, kind: input.kind === 'share' ? 'operand' : 'share' })),
+          () => check(gate, inputs.with(i, { ...input, kind: input.kind === 'operand' ? 'share' : 'operand' })),
         ],
         [
           'an input in ring 1',

@@ -94,6 +94,13 @@ export function trigTable(b: number): TrigTable {
   };
 }
 
+/** Some neighbouring columns of a shape, and the shape of what they leave. */
+function someColumns(draw: Draw, shape: Shape): { part: Shape; columns: readonly [number, number] } {
+  const from = draw.int(0, (shape.cols as number) - 1);
+  const to = draw.int(from + 1, shape.cols as number);
+  return { part: { rows: shape.rows, cols: to - from }, columns: [from, to] };
+}
+
 function table(draw: Draw): FourierTable {
   const g2 = draw.int(8, 20);
   const coefficients = (K: number): string[] =>
@@ -208,12 +215,14 @@ const cases: Record<Gate['op'], Make> = {
     const n = ring(draw, drop + 1, 128);
     const whole = draw.int(0, 1) === 1;
     const shape = whole ? anyShape(draw) : { rows: rows(draw), cols: draw.int(2, 5) };
-    const x = inputs.share(t.b + draw.int(0, 3), shape);
-    if (whole) return { gates: [{ ...gate('g', [x], n, shape, t.g1 + t.g2), op: 'fourier', table: t }], trig: trigTable };
-    const from = draw.int(0, (shape.cols as number) - 1);
-    const to = draw.int(from + 1, shape.cols as number);
-    const part: Shape = { rows: shape.rows, cols: to - from };
-    return { gates: [{ ...gate('g', [x], n, part, t.g1 + t.g2), op: 'fourier', table: t, columns: [from, to] }], trig: trigTable };
+    const wide = t.b + draw.int(0, 3);
+    const opened = draw.int(0, 1) === 1;
+    const outer = inputs.share(wide, shape);
+    const open: Gate[] = opened ? [{ ...gate('x', [outer], wide, shape), op: 'phase' }] : [];
+    const x = outer + open.length;
+    if (whole) return { gates: [...open, { ...gate('g', [x], n, shape, t.g1 + t.g2), op: 'fourier', table: t }], trig: trigTable };
+    const { part, columns } = someColumns(draw, shape);
+    return { gates: [...open, { ...gate('g', [x], n, part, t.g1 + t.g2), op: 'fourier', table: t, columns }], trig: trigTable };
   },
   truncate(draw, _, inputs) {
     const [n, shape] = [ring(draw, 2, 128), anyShape(draw)];
@@ -251,6 +260,51 @@ const cases: Record<Gate['op'], Make> = {
     const [n, D] = [ring(draw, 1, 125), draw.int(1, 3)];
     const x = inputs.share(n + draw.int(0, 3), { rows: 'head', cols: D });
     return { gates: [{ ...gate('g', [x], n, { rows: 'token', cols: D * dims.heads }), op: 'mergeHeads' }] };
+  },
+  phase(draw, _, inputs) {
+    const [n, shape] = [ring(draw, 1, 125), anyShape(draw)];
+    return { gates: [{ ...gate('g', [inputs.share(n + draw.int(0, 3), shape)], n, shape), op: 'phase' }] };
+  },
+  lift(draw, _, inputs) {
+    const [n, shape] = [ring(draw, 3, 120), anyShape(draw)];
+    const N = ring(draw, n + 1, 128);
+    const v = inputs.share(n, shape, n - 1);
+    return {
+      gates: [
+        { ...gate('v', [v], n, shape), op: 'ext', lift: ring(draw, N, 128) },
+        { ...gate('g', [v + 1], N, shape), op: 'lift' },
+      ],
+    };
+  },
+  /** Values that no level may flag: the clear half refuses others (their tests are apart). */
+  guard(draw, _, inputs) {
+    const whole = draw.int(0, 1) === 1;
+    const shape = whole ? anyShape(draw) : { rows: rows(draw), cols: draw.int(2, 5) };
+    const { part, columns } = whole ? { part: shape, columns: undefined } : someColumns(draw, shape);
+    const m = draw.int(2, 6);
+    const n = draw.int(2 * m + 2, 50);
+    if (draw.int(0, 1) === 1) {
+      const v = inputs.share(n, shape, n - 2);
+      // 8 cells at least: of 4 the legal half would be one, whose neighbours may be flagged
+      const cells = Math.max(m, 3);
+      const levels = [{ n, offset: 0, free: 2 ** (cells - 1) - 1 }];
+      return {
+        gates: [
+          { ...gate('v', [v], n, shape), op: 'ext', lift: n + 1 },
+          { ...gate('g', [v + 1], 1, part), op: 'guard', m: cells, levels, ...(columns && { columns }) },
+        ],
+      };
+    }
+    // three cells about zero, then three cells a quarter (m > 2) as wide for every step
+    const about = (r: number) => ({ n: r, offset: -3 * 2 ** (r - m - 1), free: 2 });
+    const levels = m > 2 && draw.int(0, 1) === 1 ? [about(n), about(n - m + 1)] : [about(n)];
+    const x = inputs.share(n + draw.int(0, 3), shape, levels.at(-1)!.n - m);
+    return {
+      gates: [
+        { ...gate('x', [x], n, shape), op: 'phase' },
+        { ...gate('g', [x + 1], 1, part), op: 'guard', m, levels, ...(columns && { columns }) },
+      ],
+    };
   },
   firstToken(draw, _, inputs) {
     const [n, cols] = [ring(draw, 1, 125), draw.int(1, 4)];

@@ -3,6 +3,7 @@
  * with every word that is drawn, dealt or sent in the open. All randomness comes from `random`, by the specification's names.
  */
 import { definitionOf } from '../../protocol/suite/masked.ts';
+import { dealtShare } from '../../protocol/gate.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
 import type {
   ClearContext, ClearValue, DealerContext, DealerValue, Kind, Opening, PartyContext, PartyValue, WireType,
@@ -133,7 +134,7 @@ export function runGates(setup: Setup): Step[] {
       deal(_, kind, value) {
         if (dealt.has(kind)) throw new Error(`${gate.name}.${kind} is dealt twice`);
         const pad = draw(`${gate.name}.${kind}.pad`, value.n, value.length);
-        dealt.set(kind, [pad, sub(value, pad)]);
+        dealt.set(kind, [pad, dealtShare(kind, value, pad)]);
         counted.dealtBits += value.n * value.length;
       },
       maskedWeight: (name, n) => resize(add(B(name, 0), B(name, 1)), n),

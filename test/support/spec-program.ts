@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Matrix } from '../../export/lower.ts';
 import type { Folded, IntegerTensor, Plan } from '../../export/plan.ts';
-import { KINDS, type DealerContext, type DealerValue, type Kind, type PartyContext, type PartyValue } from '../../protocol/gate.ts'; // prettier-ignore
+import { dealtShare, KINDS, type DealerContext, type DealerValue, type Kind, type PartyContext, type PartyValue } from '../../protocol/gate.ts'; // prettier-ignore
 import { clientEmbedding, tableRows } from '../../protocol/gates/embedding.ts';
 import type { EmbeddingGate, Program, Resolved } from '../../protocol/program.ts';
 import { resolve, tensorsOf, trigOf } from '../../protocol/resolve.ts';
@@ -170,7 +170,7 @@ export async function runSpecProgram(
     deal(gate, kind, value) {
       const name = `${gate.name}.${kind}`;
       if (dealt.has(name)) throw new Error(`${name} is dealt twice`);
-      dealt.set(name, sub(value, random(`${name}.pad`, value.n, value.length)));
+      dealt.set(name, dealtShare(kind, value, random(`${name}.pad`, value.n, value.length)));
       dealtBits += value.n * value.length;
     },
     maskedWeight: (name, n) => add(B(name, 0, n), B(name, 1, n)),

@@ -72,6 +72,7 @@ export function tinyProgram(): Program {
   const P = put('0.P', [put('0.o_S', [t], 5, 8, keys, { op: 'ext', lift: 30 })], 30, 16, keys, { op: 'square', rowSum: false }); // prettier-ignore
   const D = put('0.D', [P], 30, 16, { rows: 'head', cols: 1 }, { op: 'sum' });
   const Dt = put('0.Dv', [D], 16, 2, { rows: 'head', cols: 1 }, { op: 'truncate', by: 14 });
+  put('0.t.lift', [gates.findIndex(({ name }) => name === '0.o_S')], 30, 8, keys, { op: 'lift' });
   const Pt = put('0.E_p', [put('0.Pt', [P], 26, 12, keys, { op: 'truncate', by: 4 })], 26, 12, keys, { op: 'open' });
   const head: Shape = { rows: 'head', cols: HIDDEN / HEADS };
   const PV = put('0.PV', [Pt, V], 26, 20, head, { op: 'matmul', form: 'context' });
@@ -90,9 +91,13 @@ export function tinyProgram(): Program {
     tensor: masked('W1', 16, HIDDEN, WIDE),
     elementwise: false,
   });
+  const period = put('0.U', [U], 16, 10, wide, { op: 'phase' });
   const gelu = [[0, 4], [4, WIDE]].map(([from, to], g) =>
-    put(`0.gelu${g}`, [U], 52, 32, { rows: 'token', cols: to! - from! }, { op: 'fourier', table: table(15, 2 + g), columns: [from!, to!] }),
+    put(`0.gelu${g}`, [period], 52, 32, { rows: 'token', cols: to! - from! }, { op: 'fourier', table: table(15, 2 + g), columns: [from!, to!] }),
   ); // prettier-ignore
+  const levels = [{ n: 16, offset: -4096, free: 2 }];
+  put('0.gelu.guard', [period], 1, 10, { rows: 'token', cols: 4 }, { op: 'guard', m: 4, levels, columns: [0, 4] });
+  put('0.o_S.guard', [gates.findIndex(({ name }) => name === '0.o_S')], 1, 8, keys, { op: 'guard', m: 2, levels: [{ n: 5, offset: 0, free: 2 }] }); // prettier-ignore
   const y = put('0.y', gelu, 52, 32, wide, { op: 'concat' });
   const cls = put('cls', [put('0.yt', [y], 32, 12, wide, { op: 'truncate', by: 20 })], 32, 12, { rows: 'text', cols: WIDE }, { op: 'firstToken' }); // prettier-ignore
   const E_c = put('E_cls', [cls], 32, 12, { rows: 'text', cols: WIDE }, { op: 'open' });
@@ -101,5 +106,6 @@ export function tinyProgram(): Program {
   return {
     version: PROGRAM_VERSION, suite: 'masked', length: 'public', shortest: 1, longest: LONGEST,
     heads: HEADS, hidden: HIDDEN, vocab: VOCAB, labels: LABELS, gates, tensors, trig: { 14: trigTable(14), 15: trigTable(15) }, output,
+    guard: gates.flatMap(({ op }, wire) => (op === 'guard' ? [wire] : [])),
   }; // prettier-ignore
 }

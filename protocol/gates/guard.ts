@@ -1,0 +1,126 @@
+/**
+ * Interval guard: tells, in XOR shares that nobody opens, which elements of an ext or phase wire left the interval on which the
+ * gates that read it are right. Which interval, and why exactly that one: `guard-cells`.
+ *
+ * The assistant knows r, deals for every element and level the 2^m flags of the rotated cells, XOR-shared; c is public, so each
+ * party looks its share of the flag up. Nothing is opened: the flags meet only in the fingerprint of `disclosure`. (The
+ * specification masks the looked-up bit by a fresh s, opens it and converts it to an additive count; XOR shares need neither.)
+ *
+ * What the exporter makes of it (`export/guard.ts`):
+ *   ext wires   one level of 16 cells, offset 0, free 7. c masks x = v + 2^(n−2), so x passes only in [0, 2^(n−1)): exactly
+ *               the legal −2^(n−2) ≤ v < 2^(n−2), up to |v| = 3·2^(n−2) where the ring wraps; |v| < 0.75·2^(n−2) is safe.
+ *   periods     a Fourier gate of period P = 2^b opened modulo 16 P. Narrowest level: 16 cells of P/16, the window inside the fit
+ *               interval [lo, hi], so nothing outside [lo, hi] + P·Z passes and [lo + P/16, hi − P/16] is safe. Middle: 16 cells of
+ *               P/8, a window of P about the centre: the other copies of [lo, hi] lie P away and I = hi − lo < P, so only those
+ *               2 P away are left. Widest: 16 cells of P, a window of 3 P: those 2 P away and beyond are out, up to 16 P.
+ *   residuals   a window about one on the product of an inverse with its argument, levels of 16 cells each 8 times narrower.
+ * Source: masked-suite design, section 8; specification guard.py.
+ * Dealt: 2^m bits an element and level. Error: none. Cost: no round, nothing opened.
+ */
+import { RefusedError } from '../../common/errors.ts';
+import { concatWords, slice, toSigned, type Words } from '../../ring/index.ts';
+import { cost, fixedCols, kinds, need, opensNothing, refuse, scaleIs, shapeIs } from '../check.ts';
+import type { DealerValue, GateDefinition, PartyValue, WireType } from '../gate.ts';
+import { columns } from '../layout.ts';
+import type { GuardGate, Resolved } from '../program.ts';
+import { count } from '../shape.ts';
+import { cellBits, cellTables, guardSpan, MAX_CELL_BITS, packFlags } from './guard-cells.ts';
+
+type Guard = Resolved<GuardGate>;
+
+/** The columns the gate looks at. */
+const selected = (gate: Guard, x: Words): Words =>
+  gate.columns === undefined ? x : columns(x, fixedCols(gate, gate.inShapes[0]!), ...gate.columns);
+
+function opened(value: PartyValue | undefined): Words {
+  if (value?.kind !== 'ext' && value?.kind !== 'phase') throw new Error('a guard reads an ext or phase wire');
+  return value.c;
+}
+
+function maskOf(value: DealerValue | undefined): Words {
+  if (value?.kind !== 'ext' && value?.kind !== 'phase') throw new Error('a guard reads an ext or phase wire');
+  return value.r;
+}
+
+function checkShape(gate: Guard, x: WireType): void {
+  if (gate.columns === undefined) {
+    shapeIs(gate, 'output', gate.shape, x.shape);
+    return;
+  }
+  const [from, to] = gate.columns;
+  const width = fixedCols(gate, x.shape);
+  need(gate, from >= 0 && from < to && to <= width, `columns ${from}..${to} of ${width}`, 'correct the columns');
+  shapeIs(gate, 'output', gate.shape, { rows: x.shape.rows, cols: to - from });
+}
+
+/** Every level's tables, level by level. */
+const tables = (gate: Guard, r: Words): Words => concatWords(gate.levels.map((level) => cellTables(r, level, gate.m)));
+
+/** Every level's flags (XOR shares where the tables are). */
+const lookUp = (gate: Guard, c: Words, dealt: Words): Uint8Array[] =>
+  gate.levels.map((level, l) => cellBits(c, slice(dealt, l * c.length, (l + 1) * c.length), level, gate.m));
+
+export const guard: GateDefinition<GuardGate> = {
+  op: 'guard',
+  type(gate, inputs) {
+    const [x] = kinds(gate, inputs, [inputs[0]?.kind === 'ext' ? 'ext' : 'phase']);
+    const { m, levels } = gate;
+    need(gate, gate.n === 1, `flags in ring ${gate.n}`, 'flags are bits: declare ring 1');
+    need(
+      gate,
+      Number.isInteger(m) && m >= 2 && m <= MAX_CELL_BITS,
+      `2^${m} cells`,
+      `use 4 to ${2 ** MAX_CELL_BITS} cells`,
+    );
+    const first = levels[0]?.n;
+    if (first !== x.n)
+      refuse(
+        gate,
+        `the widest level has ${first ?? 'no'} bits, its opening ${x.n}`,
+        'begin with the ring of the opening',
+      );
+    need(
+      gate,
+      levels.every(({ n, offset }, l) => Number.isSafeInteger(offset) && (l === 0 || n < levels[l - 1]!.n)),
+      'levels are not from wide to narrow',
+      'order the levels by their rings',
+    );
+    need(
+      gate,
+      guardSpan(levels, m) !== undefined,
+      'its levels do not single out one interval',
+      `leave 2 to ${2 ** m - 2} cells free, and let every level meet one window of the next`,
+    );
+    scaleIs(gate, x.f);
+    checkShape(gate, x);
+    return { kind: 'bits', n: 1, f: gate.f, shape: gate.shape };
+  },
+  cost: (gate, _, dims) => cost({ dealtBits: 2 ** gate.m * gate.levels.length * count(gate.shape, dims) }),
+  error: () => 0,
+  deal(gate, inputs, context) {
+    context.deal(gate, 'cells', tables(gate, selected(gate, maskOf(inputs[0]))));
+    return { kind: 'share' };
+  },
+  party: opensNothing((gate, inputs, context) => {
+    const c = selected(gate, opened(inputs[0]));
+    const dealt = context.dealt(gate, 'cells', 2 ** gate.m, gate.levels.length * c.length);
+    return { kind: 'bits', x: packFlags(lookUp(gate, c, dealt), gate.shape, context.dims) };
+  }),
+  /** Refuses exactly where the shared run with this tape sets a flag. */
+  clear(gate, inputs, context) {
+    const { x, opening } = inputs[0]!;
+    const { c, r } = opening!();
+    const flags = lookUp(gate, selected(gate, c), tables(gate, selected(gate, r)));
+    const first = Math.max(...flags.map((level) => level.indexOf(1)));
+    if (first >= 0) flagged(gate, selected(gate, x), first);
+    return { x: packFlags(flags, gate.shape, context.dims) };
+  },
+};
+
+function flagged(gate: Guard, x: Words, element: number): never {
+  const [value] = toSigned(slice(x, element, element + 1));
+  throw new RefusedError(
+    `gate ${gate.name} (guard): value ${value} of element ${element} is outside its interval, or in its last cell`,
+    'calibrate with inputs like this one, or export with larger margins',
+  );
+}
