@@ -70,7 +70,7 @@ export interface PlanProgress {
  * @throws RefusedError if a bound does not fit, naming wire, bound and remedy
  */
 export function makePlan(
-  model: RealModel,
+  model: PlannedModel,
   ranges: Ranges,
   options: PlanOptions = BALANCED,
   progress?: PlanProgress,
@@ -78,15 +78,22 @@ export function makePlan(
   return new Planner(model, ranges, options, progress).run();
 }
 
+/** What a plan depends on besides the ranges: no weights. */
+export type PlannedModel = Pick<RealModel, 'H' | 'A' | 'V' | 'eps' | 'act' | 'normaliser'> & {
+  readonly layers: readonly Pick<RealModel['layers'][number], 'c'>[];
+};
+
 class Planner {
-  private readonly m: RealModel;
+  private readonly m: PlannedModel;
   private readonly st: Ranges;
   private readonly c: PlanOptions;
   private readonly fz: number;
   private readonly progress: PlanProgress | undefined;
   private done = 0;
+  /** By their parameters: layers of equal ranges share them. */
+  private readonly fits = new Map<string, unknown>();
 
-  constructor(model: RealModel, ranges: Ranges, options: PlanOptions, progress: PlanProgress | undefined) {
+  constructor(model: PlannedModel, ranges: Ranges, options: PlanOptions, progress: PlanProgress | undefined) {
     this.m = model;
     this.st = ranges;
     this.c = options;
@@ -153,6 +160,11 @@ class Planner {
     return Math.max(...Array.from(min, Math.abs), ...Array.from(max, Math.abs));
   }
 
+  private once<T>(key: string, fit: () => T): T {
+    if (!this.fits.has(key)) this.fits.set(key, fit());
+    return this.fits.get(key) as T;
+  }
+
   private step(what: string): void {
     this.progress?.(what, ++this.done, 4 * this.m.layers.length + 2);
   }
@@ -168,13 +180,15 @@ class Planner {
     const scale = 2 ** (2 * ft);
     const drop = Math.max(0, Math.floor(Math.log2(lo * scale)) - 13);
     const f = (x: number): number => Math.sqrt(m.H) * (x + m.H * m.eps) ** -0.5;
-    const r = fitReciprocal(key, f, lo, hi, {
-      scale: scale / 2 ** drop,
-      tolerance: c.tolr,
-      bits: c.relb,
-      gap: c.gap,
-      harmonics: ROOT_K,
-    });
+    const r = this.once(`root ${lo} ${hi} ${ft}`, () =>
+      fitReciprocal(key, f, lo, hi, {
+        scale: scale / 2 ** drop,
+        tolerance: c.tolr,
+        bits: c.relb,
+        gap: c.gap,
+        harmonics: ROOT_K,
+      }),
+    );
     reached(`${key} variance`, r, c.tolr);
     return { ...r, drop, N: Math.max(bits(hi * scale) + 1, r.gate.b + drop) };
   }
@@ -227,13 +241,15 @@ class Planner {
       throw new RefusedError(`plan: ${l}.D: a calibrated denominator is 0`, 'train with a larger softmax_c or centred scores'); // prettier-ignore
     const scale = 2 ** (2 * c.fs);
     const drop = Math.max(0, Math.floor(Math.log2(lo * scale)) - 13);
-    const r = fitReciprocal(`${l}.D`, (x) => 1 / x, lo, c.D0, {
-      scale: scale / 2 ** drop,
-      tolerance: c.tolD,
-      bits: c.relb,
-      gap: c.gap,
-      harmonics: RECIPROCAL_K,
-    });
+    const r = this.once(`reciprocal ${lo}`, () =>
+      fitReciprocal(`${l}.D`, (x) => 1 / x, lo, c.D0, {
+        scale: scale / 2 ** drop,
+        tolerance: c.tolD,
+        bits: c.relb,
+        gap: c.gap,
+        harmonics: RECIPROCAL_K,
+      }),
+    );
     reached(`${l}.D`, r, c.tolD);
     return {
       lambda,
@@ -261,7 +277,7 @@ class Planner {
       const [a, b] = [Math.min(...units.map((j) => lo[j]!)), Math.max(...units.map((j) => hi[j]!))];
       const f = m.act === 'gelu' ? gelu : geluNew;
       const scales = { b: c.bc, g1: c.gy1, g2: c.gy2, f_out: c.fy };
-      const found = fitActivation(f, a, b, { tolerance: c.tolg, ...scales });
+      const found = this.once(`activation ${a} ${b}`, () => fitActivation(f, a, b, { tolerance: c.tolg, ...scales }));
       reached(`${l}.gelu${groups.length}`, { interval: [a, b], fit_error: found.err }, c.tolg);
       groups.push({ from, to, ...found });
     }
