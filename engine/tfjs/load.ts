@@ -1,11 +1,17 @@
 /** Which TensorFlow.js the user has installed, and bringing up its backend. */
 import type * as TensorFlow from '@tensorflow/tfjs-core';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
 import { Failure, InputError } from '../../common/errors.ts';
 
 export type Tf = typeof TensorFlow;
 
-/** Imports a package by name, as `import()` does. */
+/** Imports a package by name; rejects with Node's code (ERR_)MODULE_NOT_FOUND if it is not installed. */
 export type Importer = (name: string) => Promise<unknown>;
+
+/** Resolved first, as bundlers and test runners put their own errors in place of Node's. */
+const importPackage: Importer = async (name) =>
+  import(pathToFileURL(createRequire(import.meta.url).resolve(name)).href);
 
 interface Candidate {
   /** The package that registers the backend; it is imported last and named in the run record. */
@@ -42,11 +48,7 @@ export interface Loaded {
  * @throws InputError if none is installed, or `only` is not
  * @throws Failure if a package is installed but does not start: nothing slower takes its place
  */
-export async function loadTfjs(
-  threads: number,
-  importer: Importer = (name) => import(name),
-  only?: string,
-): Promise<Loaded> {
+export async function loadTfjs(threads: number, importer: Importer = importPackage, only?: string): Promise<Loaded> {
   for (const candidate of CANDIDATES) {
     const { provider, core, backend } = candidate;
     if (only !== undefined && only !== provider) continue;

@@ -20,6 +20,7 @@ import { createEngine } from '../../engine/onnxruntime.ts';
 import { adamW, firstMoment, secondMoment } from '../../engine/optimizer.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import { parameterShapes } from '../../model/names.ts';
+import { ENGINES } from '../support/engines.ts';
 
 const CONFIG: ModelConfig = {
   model_type: 'bert',
@@ -124,12 +125,11 @@ describe('training step', () => {
   });
 });
 
-describe('AdamW on an embedding table larger than the tokens seen', () => {
+describe.each(ENGINES)('AdamW on $name, an embedding table larger than the tokens seen', (engine) => {
   // The twin: AdamW on the whole table, in float64, from the formulas of the paper.
   it('equals AdamW on the dense gradient, and leaves frozen parameters alone', async () => {
     const [rows, width, steps] = [90, 3, 4];
     const [beta1, beta2, epsilon, decay, rate] = [0.9, 0.999, 1e-8, 0.01, 0.05];
-    const engine = createEngine({ threads: 2 });
     const graph = new Graph();
     const table = graph.parameter('table.weight', [rows, width]);
     const frozen = graph.parameter('frozen.weight', [width]);
