@@ -16,7 +16,7 @@ export type FloatTensors = Map<string, { readonly shape: readonly number[]; read
 /** Standard deviation of every logit over random texts. */
 export const LOGIT_SD = 1.5;
 /** Texts the logits are scaled on, and their tokens together. */
-const SCALING = { texts: 64, tokens: 2048 };
+const SCALING = { texts: 24, tokens: 1024 };
 
 /**
  * Standard deviation of what a matrix makes of a normalised row (times √inputs of its weights): scores of about 2 beside the shift
@@ -26,15 +26,15 @@ const SCALING = { texts: 64, tokens: 2048 };
 const GAINS: readonly (readonly [suffix: string, gain: number])[] = [
   ['attention.self.query.weight', 1.4],
   ['attention.self.key.weight', 1.4],
-  ['attention.self.value.weight', 1],
-  ['attention.output.dense.weight', 3],
+  ['attention.self.value.weight', 0.7],
+  ['attention.output.dense.weight', 1.6],
   ['intermediate.dense.weight', 1],
   ['output.dense.weight', 4],
   ['pooler.dense.weight', 0.5],
   ['classifier.weight', 1],
 ];
-/** A hidden unit's standard deviation, as a fraction of the nearer end of its interval: 5.5 of them reach it. */
-const HIDDEN_SPREAD = 1 / 5.5;
+/** A hidden unit's standard deviation, as a fraction of the nearer end of its interval: 6 of them reach it. */
+const HIDDEN_SPREAD = 1 / 6;
 const WORD_SD = 0.09;
 const POSITION_SD = 0.04;
 /** γ of the LayerNorm behind the feed-forward block: keeps the next residual within the range of `norm1`. */
