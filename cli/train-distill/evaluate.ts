@@ -6,13 +6,13 @@ import { loadModel, requireHead } from '../../checkpoints/index.ts';
 import { readExamples, type Dataset } from '../../data/read.ts';
 import { loadTask, TASK_NAMES } from '../../data/tasks.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
+import { selectEngine } from '../../engine/select.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import { measure } from '../../train/evaluate.ts';
 import { prepare } from '../../train/examples.ts';
 import { argmax, predict, probabilities } from '../../train/predict.ts';
 import { progress } from '../ui/progress.ts';
-import { addColumns, addOutput, addThreads, numeric, type ColumnFlags } from './options.ts';
+import { addColumns, addOutput, addEngine, numeric, type ColumnFlags } from './options.ts';
 import { fittingLength } from './teacher.ts';
 import { printResult } from './training.ts';
 
@@ -25,6 +25,7 @@ interface EvaluateFlags extends ColumnFlags {
   readonly tokenizer?: string;
   readonly maxLength: number;
   readonly predictions?: string;
+  readonly engine: string;
   readonly threads: number;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -75,7 +76,7 @@ async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
     needLabels: flags.predictions === undefined,
   });
   const bar = progress(`Evaluating ${encodings.length} texts`, flags.quiet);
-  const engine = createEngine({ threads: flags.threads });
+  const engine = await selectEngine(flags.engine, flags);
   const logits = await predict(model, encodings, engine, {
     padId: tokenizer.padId,
     onProgress: (done, total) => bar.update(done, total),
@@ -116,7 +117,7 @@ export function addEvaluate(program: Command): void {
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
     .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }), 128)
     .option('--predictions <file>', 'write label, probabilities and logits of every text, one JSON object a line');
-  addOutput(addThreads(command))
+  addOutput(addEngine(command))
     .addHelpText(
       'after',
       `

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { InputError } from '../../common/errors.ts';
 import { readExamples, type Dataset } from '../../data/read.ts';
 import { loadTask, TASK_NAMES } from '../../data/tasks.ts';
+import { ENGINE_NAMES } from '../../engine/select.ts';
 import type { Overrides } from '../../train/recipe/recipe.ts';
 
 /** A parser for commander: a number within bounds, else an InputError that names the option. */
@@ -39,6 +40,7 @@ export interface TrainingFlags extends ColumnFlags {
   readonly tokenizer?: string;
   readonly recipe: string;
   readonly seed?: number;
+  readonly engine: string;
   readonly threads: number;
   readonly steps?: number;
   readonly epochs?: number;
@@ -62,13 +64,15 @@ export const addColumns = (command: Command): Command =>
     .option('--pair-column <name>', 'column of the second text of a pair')
     .option('--label-column <name>', 'column of the label');
 
-export const addThreads = (command: Command): Command =>
-  command.option(
-    '--threads <n>',
-    'threads of the engine; with the seed they decide the bits',
-    numeric('--threads', { whole: true, min: 1 }),
-    Math.min(availableParallelism(), 8),
-  );
+export const addEngine = (command: Command): Command =>
+  command
+    .option('--engine <name>', `${ENGINE_NAMES.join(' or ')} (TensorFlow.js, which you install beside)`, ENGINE_NAMES[0])
+    .option(
+      '--threads <n>',
+      'threads of the engine; with the seed they decide the bits',
+      numeric('--threads', { whole: true, min: 1 }),
+      Math.min(availableParallelism(), 8),
+    );
 
 export const addOutput = (command: Command): Command =>
   command

@@ -3,14 +3,14 @@ import { InputError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { loadModel, requireHead } from '../../checkpoints/index.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
+import { selectEngine } from '../../engine/select.ts';
 import { prepare } from '../../train/examples.ts';
 import { PRESET_NAMES, PRESETS, studentConfig, type Preset, type PresetName } from '../../train/preset.ts';
 import { overrideRecipe } from '../../train/recipe/recipe.ts';
 import { findRecipe } from '../../train/recipe/recipes.ts';
 import { chooseShifts } from '../../train/shift.ts';
 import { progress } from '../ui/progress.ts';
-import { addOutput, addThreads, addTraining, numeric, overrides, trainingData, type TrainingFlags } from './options.ts';
+import { addOutput, addEngine, addTraining, numeric, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { checkDtype, fittingLength } from './teacher.ts';
 import { printResult, refuseExisting, trainAndSave } from './training.ts';
 
@@ -45,7 +45,7 @@ async function student(flags: StudentFlags): Promise<void> {
   };
   const train = prepare(data.train, tokenizer, how);
   const dev = data.dev === undefined ? undefined : prepare(data.dev, tokenizer, how);
-  const engine = createEngine({ threads: flags.threads });
+  const engine = await selectEngine(flags.engine, flags);
 
   let shift: number | number[][] = config.softmax_act === 'softmax' ? 5 : (config.softmax_c as number);
   if (typeof preset.shift === 'number') shift = preset.shift;
@@ -99,7 +99,7 @@ export function addStudent(program: Command): void {
     .option('--stage1-lr <x>', 'peak learning rate of the first stage', numeric('--stage1-lr', { above: true }))
     .option('--stage2-lr <x>', 'peak learning rate of the second stage', numeric('--stage2-lr', { above: true }));
   const presets = PRESET_NAMES.map((name) => `  ${name.padEnd(20)}${PRESETS[name].description}`).join('\n');
-  addOutput(addThreads(command))
+  addOutput(addEngine(command))
     .addHelpText(
       'after',
       `

@@ -3,12 +3,12 @@ import pc from 'picocolors';
 import { InputError } from '../../common/errors.ts';
 import { loadModel } from '../../checkpoints/index.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
-import { createEngine } from '../../engine/onnxruntime.ts';
+import { selectEngine } from '../../engine/select.ts';
 import { classNames, prepare } from '../../train/examples.ts';
 import { withHead } from '../../train/head.ts';
 import { overrideRecipe } from '../../train/recipe/recipe.ts';
 import { findRecipe } from '../../train/recipe/recipes.ts';
-import { addOutput, addThreads, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
+import { addOutput, addEngine, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { printResult, refuseExisting, trainAndSave } from './training.ts';
 
 interface TeacherFlags extends TrainingFlags {
@@ -42,7 +42,7 @@ async function teacher(flags: TeacherFlags): Promise<void> {
     train: prepare(data.train, tokenizer, how),
     dev: data.dev === undefined ? undefined : prepare(data.dev, tokenizer, how),
     padId: tokenizer.padId,
-    engine: createEngine({ threads: flags.threads }),
+    engine: await selectEngine(flags.engine, flags),
     rawConfig: base.rawConfig,
     tokenizerDir: base.tokenizerDir,
     modelHash: { base: base.sha256 },
@@ -73,7 +73,7 @@ export function addTeacher(program: Command): void {
     .description('fine-tune a pretrained encoder (or a classifier) on labelled texts')
     .requiredOption('--from <dir>', 'Hugging Face folder of the pretrained model');
   addTraining(command, 'fine-tune').option('--regression', 'labels are numbers; one output', false);
-  addOutput(addThreads(command))
+  addOutput(addEngine(command))
     .addHelpText(
       'after',
       `

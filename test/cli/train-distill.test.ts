@@ -117,6 +117,17 @@ describe('train-distill', () => {
     expect(right / gold.length).toBe(measured['accuracy']);
   });
 
+  it('trains and evaluates on the engine that is named', async () => {
+    const model = await fineTune('by-tfjs', '--engine', 'tfjs', '--steps', '20');
+    const { versions } = await readRunRecord(at('by-tfjs/run.json'));
+    expect(versions['engine']).toMatch(/^@tensorflow\/tfjs-/);
+    const file = ['--file', at('dev.tsv'), ...columns];
+    const measured = await json('evaluate', at('by-tfjs'), ...file, '--engine', 'tfjs');
+    expect(measured['accuracy']).toBe(model['dev.accuracy']);
+    await expect(fineTune('by-other', '--engine', 'torch')).rejects.toThrow("unknown engine 'torch'");
+    expect(existsSync(at('by-other'))).toBe(false);
+  });
+
   it('gives the same file for the same seed and threads', async () => {
     await fineTune('once', '--steps', '10');
     await fineTune('again', '--steps', '10');
