@@ -66,7 +66,11 @@ export const addColumns = (command: Command): Command =>
 
 export const addEngine = (command: Command): Command =>
   command
-    .option('--engine <name>', `${ENGINE_NAMES.join(' or ')} (TensorFlow.js, which you install beside)`, ENGINE_NAMES[0])
+    .option(
+      '--engine <name>',
+      `${ENGINE_NAMES.join(' or ')} (TensorFlow.js, which you install beside)`,
+      ENGINE_NAMES[0],
+    )
     .option(
       '--threads <n>',
       'threads of the engine; with the seed they decide the bits',
