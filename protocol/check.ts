@@ -1,7 +1,7 @@
 /** Preconditions shared by the type checks of the gates, and the narrowing of wire values to their kind. */
 import type { Words } from '../ring/index.ts';
 import { PlanError } from './errors.ts';
-import type { Cost, DealerValue, Opening, PartyContext, PartyValue, WireType } from './gate.ts';
+import type { Ahead, Cost, DealerValue, Opening, PartyContext, PartyValue, WireType } from './gate.ts';
 import type { Gate, TensorSpec } from './program.ts';
 import type { Dims, Shape } from './shape.ts';
 
@@ -144,9 +144,14 @@ export const LOCAL = {
 
 /** Party half of a gate that opens nothing. */
 export const opensNothing = <R>(
-  half: (gate: R, inputs: readonly PartyValue[], context: PartyContext) => PartyValue,
-): ((gate: R, inputs: readonly PartyValue[], context: PartyContext) => Generator<Opening, PartyValue, Words>) =>
+  half: (gate: R, inputs: readonly PartyValue[], context: PartyContext, ahead?: Ahead) => PartyValue,
+): ((
+  gate: R,
+  inputs: readonly PartyValue[],
+  context: PartyContext,
+  ahead?: Ahead,
+) => Generator<Opening, PartyValue, Words>) =>
   // oxlint-disable-next-line require-yield
-  function* (gate, inputs, context) {
-    return half(gate, inputs, context);
+  function* (gate, inputs, context, ahead) {
+    return half(gate, inputs, context, ahead);
   };

@@ -77,6 +77,9 @@ export interface Opening {
   readonly reason: string;
 }
 
+/** What a party's half makes of masks and weights alone, before any value is known. By name; used once. */
+export type Ahead = Readonly<Record<string, Words>>;
+
 export interface PartyContext {
   readonly party: 0 | 1;
   readonly dims: Dims;
@@ -146,6 +149,14 @@ export interface GateDefinition<G extends Gate> {
   /** Largest |output − exact functionality| in units of the last place of the output wire. */
   error(gate: Resolved<G>): number;
   deal(gate: Resolved<G>, inputs: readonly DealerValue[], context: DealerContext): DealerValue;
-  party(gate: Resolved<G>, inputs: readonly PartyValue[], context: PartyContext): Generator<Opening, PartyValue, Words>;
+  /** The part of `party` that can be done ahead; the inputs are what the gates of its input wires made ahead. */
+  ahead?(gate: Resolved<G>, inputs: readonly (Ahead | undefined)[], context: PartyContext): Ahead;
+  /** Does the work of `ahead` itself unless it is given. */
+  party(
+    gate: Resolved<G>,
+    inputs: readonly PartyValue[],
+    context: PartyContext,
+    ahead?: Ahead,
+  ): Generator<Opening, PartyValue, Words>;
   clear(gate: Resolved<G>, inputs: readonly ClearValue[], context: ClearContext): ClearValue;
 }

@@ -15,7 +15,7 @@ import {
   add, concatWords, fromNumbers, gather, matmul, mulRows, sub, zeros, type Words,
 } from '../../ring/index.ts'; // prettier-ignore
 import { cost, kinds, need, fixedCols, shapeIs, shareWire, ringFits, tensorIs } from '../check.ts';
-import type { GateDefinition } from '../gate.ts';
+import type { GateDefinition, PartyContext } from '../gate.ts';
 import type { EmbeddingGate, Resolved } from '../program.ts';
 import { rowCount, type Dims } from '../shape.ts';
 
@@ -92,6 +92,13 @@ export function clientEmbedding(
   return { E1: sub(fromNumbers(high, gate.n), A1), E2: sub(fromNumbers(low, gate.n), A2) };
 }
 
+/** A1_i F, before the client's message is there. */
+function maskTimes(gate: Embedding, context: PartyContext): Words {
+  const { tokens, rows, split, hidden } = sizes(gate, context.dims);
+  const A1 = context.mask(gate, 'A1', gate.n, tokens * rows);
+  return matmul(A1, context.weight(gate.tensor, gate.n).F, tokens, rows, split * hidden);
+}
+
 export const embedding: GateDefinition<EmbeddingGate> = {
   op: 'embedding',
   type(gate, inputs, tensor) {
@@ -128,17 +135,18 @@ export const embedding: GateDefinition<EmbeddingGate> = {
     context.deal(gate, 'RA', sumSplit(mulRows(R, A2, hidden), size));
     return { kind: 'share' };
   },
-  *party(gate, _, context) {
+  ahead: (gate, _, context) => ({ AF: maskTimes(gate, context) }),
+  *party(gate, _, context, ahead) {
     const size = sizes(gate, context.dims);
     const { tokens, rows, split, hidden } = size;
     const n = gate.n;
-    const A1 = context.mask(gate, 'A1', n, tokens * rows);
+    const AF = ahead?.['AF'] ?? maskTimes(gate, context);
     const A2 = context.mask(gate, 'A2', n, tokens * split);
     const R = context.mask(gate, 'R', n, tokens * split * hidden);
     const E1 = context.client(gate, 'E1', n, tokens * rows);
     const E2 = context.client(gate, 'E2', n, tokens * split);
-    const { F, V } = context.weight(gate.tensor, n);
-    const product = add(matmul(E1, V, tokens, rows, split * hidden), matmul(A1, F, tokens, rows, split * hidden));
+    const { V } = context.weight(gate.tensor, n);
+    const product = add(matmul(E1, V, tokens, rows, split * hidden), AF);
     const M = add(product, context.dealt(gate, 'AB', n, product.length));
     const EM = yield { n, x: sub(M, R), reason: 'M − R with R uniform in Z_2^n, used once' };
     const z = add(mulRows(EM, context.party === 0 ? add(A2, E2) : A2, hidden), mulRows(R, E2, hidden));

@@ -111,8 +111,8 @@ export const guard: GateDefinition<GuardGate> = {
     const { x, opening } = inputs[0]!;
     const { c, r } = opening!();
     const flags = lookUp(gate, selected(gate, c), tables(gate, selected(gate, r)));
-    const first = Math.max(...flags.map((level) => level.indexOf(1)));
-    if (first >= 0) flagged(gate, selected(gate, x), first);
+    const level = flags.find((bits) => bits.includes(1));
+    if (level !== undefined) flagged(gate, selected(gate, x), level.indexOf(1));
     return { x: packFlags(flags, gate.shape, context.dims) };
   },
 };

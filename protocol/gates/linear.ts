@@ -20,13 +20,17 @@ import {
   tensorIs,
   opensNothing,
 } from '../check.ts';
-import type { GateDefinition } from '../gate.ts';
+import type { GateDefinition, PartyContext } from '../gate.ts';
 import { reduce } from '../layout.ts';
 import type { LinearGate, Resolved, TensorSpec } from '../program.ts';
 import { count } from '../shape.ts';
 
 const apply = (gate: Resolved<LinearGate>, x: Words, W: Words, { rows, cols }: TensorSpec): Words =>
   gate.elementwise ? mulCols(x, W) : matmul(x, W, x.length / rows, rows, cols);
+
+/** A_i F: half of a party's work here, and known before x is. */
+const maskTimes = (gate: Resolved<LinearGate>, A: Words, context: PartyContext): Words =>
+  apply(gate, reduce(A, gate.n), context.weight(gate.tensor, gate.n).F, context.tensor(gate.tensor));
 
 export const linear: GateDefinition<LinearGate> = {
   op: 'linear',
@@ -52,12 +56,12 @@ export const linear: GateDefinition<LinearGate> = {
     context.deal(gate, 'AB', apply(gate, A, context.maskedWeight(gate.tensor, gate.n), spec));
     return { kind: 'share' };
   },
-  party: opensNothing((gate, inputs, context) => {
+  ahead: (gate, [x], context) => ({ AF: maskTimes(gate, x!['A']!, context) }),
+  party: opensNothing((gate, inputs, context, ahead) => {
     const { E, A } = operand(inputs[0]);
-    const spec = context.tensor(gate.tensor);
-    const { F, V } = context.weight(gate.tensor, gate.n);
-    const EV = apply(gate, reduce(E, gate.n), V, spec);
-    const AF = apply(gate, reduce(A, gate.n), F, spec);
+    const { V } = context.weight(gate.tensor, gate.n);
+    const EV = apply(gate, reduce(E, gate.n), V, context.tensor(gate.tensor));
+    const AF = ahead?.['AF'] ?? maskTimes(gate, A, context);
     return { kind: 'share', x: add(add(EV, AF), context.dealt(gate, 'AB', gate.n, EV.length)) };
   }),
   clear: (gate, [x], context) => ({

@@ -32,9 +32,10 @@ export const open: GateDefinition<OpenGate> = {
       A: add(context.mask(gate, 'A', 0, gate.n, length), context.mask(gate, 'A', 1, gate.n, length)),
     };
   },
-  *party(gate, inputs, context) {
+  ahead: (gate, _, context) => ({ A: context.mask(gate, 'A', gate.n, count(gate.shape, context.dims)) }),
+  *party(gate, inputs, context, ahead) {
     const x = reduce(share(inputs[0]), gate.n);
-    const A = context.mask(gate, 'A', gate.n, x.length);
+    const A = ahead?.['A'] ?? context.mask(gate, 'A', gate.n, x.length);
     const E = yield { n: gate.n, x: sub(x, A), reason: 'x − A with A uniform in the opened ring, drawn for this wire' };
     return { kind: 'operand', E, A };
   },

@@ -11,7 +11,8 @@ import type {
 import type { Gate, Resolved, TensorSpec, TrigTable } from '../../protocol/program.ts';
 import { gateType } from '../../protocol/resolve.ts';
 import type { Dims, Shape } from '../../protocol/shape.ts';
-import { add, resize, sub, type Words, slots } from '../../ring/index.ts';
+import { RefusedError } from '../../common/errors.ts';
+import { add, resize, sub, zeros, type Words, slots } from '../../ring/index.ts';
 
 /** `GATE.KIND.0` and `.1`: masks; `GATE.KIND.pad`: party 0's dealt words; `static/TENSOR.B.0`, `static/TENSOR.share.pad`. */
 export type Random = (name: string, n: number, length: number) => Words;
@@ -34,6 +35,8 @@ export interface Setup {
   readonly trig?: (b: number) => TrigTable;
   readonly ids?: readonly (readonly number[])[];
   readonly types?: readonly (readonly number[])[];
+  /** Keeps a refusal of a clear half in its step, instead of throwing it. */
+  readonly tolerant?: boolean;
   /** Told whose half runs next. */
   readonly watch?: (role: Role) => void;
 }
@@ -46,6 +49,7 @@ export interface Step {
   readonly party: readonly [PartyValue, PartyValue];
   readonly dealer: DealerValue;
   readonly clear: ClearValue;
+  readonly refusal?: RefusedError;
   readonly sent: readonly (readonly [Words, Words])[];
   readonly opened: readonly Words[];
   readonly reasons: readonly string[];
@@ -216,13 +220,35 @@ export function runGates(setup: Setup): Step[] {
       trig,
     };
     watch('clear');
+    let refusal: RefusedError | undefined;
+    const clearValue = (): ClearValue => {
+      try {
+        return definition.clear(gate, gate.in.map((wire) => values[wire]!.clear), clearContext); // prettier-ignore
+      } catch (error) {
+        if (setup.tolerant !== true || !(error instanceof RefusedError)) throw error;
+        refusal = error;
+        return { x: zeros(1, 0) };
+      }
+    };
     const value = {
       party: [a.value, b.value] as const,
       dealer: dealerValue,
-      clear: definition.clear(gate, gate.in.map((wire) => values[wire]!.clear), clearContext),
-    }; // prettier-ignore
+      clear: clearValue(),
+    };
     types.push(type);
     values.push(value);
-    return { gate, type, ...value, sent, opened, reasons, dealt, client, rounding, counted };
+    return {
+      gate,
+      type,
+      ...value,
+      ...(refusal && { refusal }),
+      sent,
+      opened,
+      reasons,
+      dealt,
+      client,
+      rounding,
+      counted,
+    };
   });
 }
