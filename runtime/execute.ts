@@ -8,6 +8,7 @@ import type { Program, Resolved } from '../protocol/program.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { add, pack, packedBytes, unpack, type Words } from '../ring/index.ts';
+import type { AheadWork } from './ahead.ts';
 import { concat } from './encoding.ts';
 
 /** Sends this party's message of a round (counted from 0) and returns the other party's, which must have the same length. */
@@ -25,6 +26,8 @@ export interface Opened {
 export interface ExecuteOptions {
   /** Resolves when the correction words of a gate are there: party 1 never starts a gate before. */
   readonly ready?: (gate: number) => Promise<void> | undefined;
+  /** Work done before and beside the run. */
+  readonly ahead?: AheadWork;
   /** Sees every opening (transcripts of deterministic runs and tests). */
   readonly opened?: (opened: Opened) => void;
   /** Sees every finished wire (tests). */
@@ -88,7 +91,7 @@ export async function execute(
       }
       await options.ready?.(index);
       const inputs = gate.in.map((wire) => values[wire]!);
-      const coroutine = definitionOf(gate).party(gate, inputs, context);
+      const coroutine = definitionOf(gate).party(gate, inputs, context, options.ahead?.take(index));
       advance(coroutine.next(), index, coroutine);
     }
     unstarted = later;

@@ -13,6 +13,7 @@ import { rowCount } from '../protocol/shape.ts';
 import { add, resize, sub, type Words } from '../ring/index.ts';
 import { Secret } from '../ring/secret.ts';
 import { inRing, partyContext, staticData, type PartyModel } from './context.ts';
+import { AheadWork } from './ahead.ts';
 import { Corrections, deal, encodeCorrections } from './deal.ts';
 import { execute, type Opened } from './execute.ts';
 import { maskSource, seededKeys, type MaskSource } from './keys.ts';
@@ -124,7 +125,8 @@ export async function runInMemory(
         if (party === 0) transcript.round(message, answer);
         return answer;
       },
-      party === 0 ? { opened: (o) => void opened.push(o) } : {},
+      // Party 0 works ahead, party 1 does not: the two must agree.
+      party === 0 ? { opened: (o) => void opened.push(o), ahead: new AheadWork(program, context) } : {},
     );
   };
   const [a, b] = await Promise.all([run(0), run(1)]);

@@ -56,7 +56,7 @@ export const linear: GateDefinition<LinearGate> = {
     context.deal(gate, 'AB', apply(gate, A, context.maskedWeight(gate.tensor, gate.n), spec));
     return { kind: 'share' };
   },
-  ahead: (gate, [x], context) => ({ AF: maskTimes(gate, x!['A']!, context) }),
+  ahead: (gate, [x], context) => ({ ...(x?.['A'] === undefined ? {} : { AF: maskTimes(gate, x['A'], context) }) }),
   party: opensNothing((gate, inputs, context, ahead) => {
     const { E, A } = operand(inputs[0]);
     const { V } = context.weight(gate.tensor, gate.n);
