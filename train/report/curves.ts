@@ -17,6 +17,12 @@ export function stageNames(runs: readonly Run[]): string[] {
   return [...new Set(runs.flatMap(({ record }) => record.curve.map(({ stage }) => stage)))];
 }
 
+/** Optimiser steps of the stage in the run that took the most. */
+export function lastStep(runs: readonly Run[], stage: string): number {
+  const steps = runs.flatMap(({ record }) => record.curve.flatMap((p) => (p.stage === stage ? [p.step] : [])));
+  return steps.reduce((a, b) => Math.max(a, b), 1);
+}
+
 /** Names of the values that any run recorded in the stage, in the order of first appearance. */
 export function valueNames(runs: readonly Run[], stage: string): string[] {
   const names = new Set<string>();
@@ -48,7 +54,8 @@ export function smooth(points: readonly Point[], window: number): Point[] {
 }
 
 /** Steps that a smoothed line averages over. */
-export const smoothingWindow = (points: readonly Point[]): number => Math.max(1, Math.round(points.length / 30));
+export const smoothingWindow = (points: readonly Point[]): number =>
+  points.length < 20 ? 1 : Math.max(5, Math.round(points.length / 20));
 
 /** At most about `most` points: of each group of neighbours the least and the greatest, so that no peak is lost. */
 export function thin(points: readonly Point[], most: number): Point[] {
@@ -81,9 +88,16 @@ const TITLES: Readonly<Record<string, string>> = {
   norm: 'Gradient norm before clipping',
 };
 
+const METRIC_TITLES: Readonly<Record<string, string>> = {
+  f1: 'F1',
+  matthews: 'Matthews’ correlation',
+  pearson: 'Pearson’s correlation',
+  spearman: 'Spearman’s correlation',
+};
+
 /** How a recorded value is called on the page. */
 export function titleOf(name: string): string {
-  if (name.startsWith('dev.')) return `Dev ${name.slice(4)}`;
+  if (name.startsWith('dev.')) return `Dev ${METRIC_TITLES[name.slice(4)] ?? name.slice(4)}`;
   return TITLES[name] ?? name;
 }
 

@@ -20,6 +20,8 @@ export interface LineChart {
   readonly title: string;
   readonly description: string;
   readonly lines: readonly Line[];
+  /** Where the step axis ends; it begins at 0. The same for all charts of a stage, so that they compare. */
+  readonly steps: number;
   readonly log?: boolean;
 }
 
@@ -51,12 +53,11 @@ function visible(values: readonly number[]): [number, number] {
 }
 
 /** The SVG of a chart with at least one point. */
-export function lineChart({ id, title, description, lines, log = false }: LineChart): Markup {
+export function lineChart({ id, title, description, lines, steps, log = false }: LineChart): Markup {
   const drawn = lines.flatMap((line) => line.points);
   const faint = lines.flatMap((line) => line.behind ?? []).map((p) => p.y);
   const [low, high] = extent([...drawn.map((p) => p.y), ...(faint.length > 0 ? visible(faint) : [])]);
-  const [first, last] = extent(drawn.map((p) => p.x));
-  const x = linearAxis([Math.min(first, last - 1), last], [LEFT, WIDTH - RIGHT], { count: 5 });
+  const x = linearAxis([0, steps], [LEFT, WIDTH - RIGHT], { count: Math.min(5, steps) });
   const vertical = [HEIGHT - BOTTOM, TOP] as const;
   const y = log && low > 0 ? logAxis([low, high], vertical) : linearAxis([low, high], vertical, { widen: true });
   const clip = `${id}-clip`;

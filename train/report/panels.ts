@@ -1,5 +1,6 @@
 /** The charts of a stage, each in a card with its table. */
 import {
+  lastStep,
   layerOf,
   sample,
   series,
@@ -93,7 +94,14 @@ function valuePanel(runs: readonly Run[], stage: string, name: string, id: strin
     'section',
     { class: 'card' },
     h('h3', {}, title),
-    lineChart({ id, title: `${title}, stage ${stage}`, description: `By step. ${ends}.`, lines, log }),
+    lineChart({
+      id,
+      title: `${title}, stage ${stage}`,
+      description: `By step. ${ends}.`,
+      lines,
+      steps: lastStep(runs, stage),
+      log,
+    }),
     remarks.length > 0 ? h('p', { class: 'label' }, remarks.join(' · ')) : undefined,
     tableOf(title, found),
   );
@@ -127,20 +135,71 @@ function layerPanel(
     'section',
     { class: 'card' },
     h('h3', {}, title),
-    lineChart({
-      id,
-      title: `${title}, stage ${stage}`,
-      description: `One line a layer. At the end ${worst.name} has the largest error, ${show(worst.points.at(-1)!.y)}.`,
-      lines,
-      log,
-    }),
-    h(
-      'ul',
-      { class: 'legend' },
-      h('li', {}, found[0]!.name, h('span', { class: 'ramp' }), found.at(-1)!.name),
-      log ? h('li', { class: 'label' }, 'logarithmic axis') : undefined,
-    ),
+    // One step makes no curve: then the table says it all.
+    lines.every(({ points }) => points.length < 2)
+      ? undefined
+      : [
+          lineChart({
+            id,
+            title: `${title}, stage ${stage}`,
+            description: `One line a layer. At the end ${worst.name} has the largest error, ${show(worst.points.at(-1)!.y)}.`,
+            lines,
+            steps: lastStep([run], stage),
+            log,
+          }),
+          h(
+            'ul',
+            { class: 'legend' },
+            h('li', {}, found[0]!.name, h('span', { class: 'ramp' }), found.at(-1)!.name),
+            h('li', { class: 'label' }, `largest at the end: ${worst.name}, ${show(worst.points.at(-1)!.y)}`),
+            log ? h('li', { class: 'label' }, 'logarithmic axis') : undefined,
+          ),
+        ],
     fallback(title, ['layer', 'first', 'last'], rows),
+  );
+}
+
+/** Values measured once, at the end of the stage: a table says more than charts of one point. */
+function endPanel(runs: readonly Run[], stage: string, names: readonly string[]): Markup {
+  return h(
+    'section',
+    { class: 'card' },
+    h('h3', {}, 'At the end of the stage'),
+    h(
+      'div',
+      { class: 'scroll' },
+      h(
+        'table',
+        {},
+        runs.length === 1
+          ? undefined
+          : h(
+              'thead',
+              {},
+              h(
+                'tr',
+                {},
+                h('td', {}),
+                runs.map(({ name }) => h('th', { scope: 'col', class: 'number' }, name)),
+              ),
+            ),
+        h(
+          'tbody',
+          {},
+          names.map((name) =>
+            h(
+              'tr',
+              {},
+              h('th', { scope: 'row' }, titleOf(name)),
+              runs.map((run) => {
+                const value = series(run, stage, name)[0]?.y;
+                return h('td', { class: 'number' }, value === undefined ? '–' : show(value));
+              }),
+            ),
+          ),
+        ),
+      ),
+    ),
   );
 }
 
@@ -156,7 +215,9 @@ const rank = (name: string): number => {
 export function stagePanels(runs: readonly Run[], stage: string, prefix: string): Markup[] {
   const names = valueNames(runs, stage);
   const plain = names.filter((name) => layerOf(name) === undefined).toSorted((a, b) => rank(a) - rank(b));
-  const panels = plain.map((name, i) => ({ name, panel: valuePanel(runs, stage, name, `${prefix}-${i}`) }));
+  const once = plain.filter((name) => runs.every((run) => series(run, stage, name).length <= 1));
+  const curved = plain.filter((name) => !once.includes(name));
+  const panels = curved.map((name, i) => ({ name, panel: valuePanel(runs, stage, name, `${prefix}-${i}`) }));
   const layered: Markup[] = [];
   for (const kind of ['hidden', 'scores']) {
     for (const [index, run] of runs.entries()) {
@@ -168,7 +229,13 @@ export function stagePanels(runs: readonly Run[], stage: string, prefix: string)
       layered.push(layerPanel(run, stage, kind, layers, `${prefix}-${kind}-${index}`, runs.length > 1));
     }
   }
+  const ends = once.length === 0 ? [] : [endPanel(runs, stage, once)];
   const last = panels.findIndex(({ name }) => rank(name) === RANK.length);
   const before = last < 0 ? panels.length : last;
-  return [...panels.slice(0, before).map((p) => p.panel), ...layered, ...panels.slice(before).map((p) => p.panel)];
+  return [
+    ...ends,
+    ...panels.slice(0, before).map((p) => p.panel),
+    ...layered,
+    ...panels.slice(before).map((p) => p.panel),
+  ];
 }

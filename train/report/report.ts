@@ -113,7 +113,7 @@ function rangesSection(runs: readonly Run[]): Markup | undefined {
     h(
       'p',
       { class: 'note' },
-      'Least and greatest values over real tokens of dev texts. Shaded: the interval in which the approximations of the secured path are cheap and exact; the range penalty of training keeps values inside.',
+      'Least and greatest values over real tokens of dev texts. Shaded: the interval that the range penalty of training aims at, where the approximations of the secured path are cheapest. Values outside are not wrong: the export fits its approximations to the ranges that it measures, and wider ranges cost more.',
     ),
     h('div', { class: 'grid' }, cards),
   );
@@ -130,7 +130,7 @@ function rangeCard(id: string, wire: string, run: string | undefined, all: reado
       : h(
           'span',
           { class: 'status out' },
-          `✗ outside in ${outside.length === 1 ? 'layer' : 'layers'} ${outside.join(', ')}`,
+          `↔ wider than aimed at in ${outside.length === 1 ? 'layer' : 'layers'} ${outside.join(', ')}`,
         );
   return h(
     'section',
@@ -219,6 +219,7 @@ export function reportHtml(
         many
           ? h('section', {}, h('h2', {}, 'Results'), h('div', { class: 'card' }, resultsTable(runs)), card(seedsTable(runs)), card(differencesTable(runs))) // prettier-ignore
           : figures(first, stepsOf(first)),
+        evaluationSection(runs),
         stages.map((stage, i) =>
           h(
             'section',
@@ -229,7 +230,6 @@ export function reportHtml(
             h('div', { class: 'grid' }, stagePanels(runs, stage, `stage-${i}`)),
           ),
         ),
-        evaluationSection(runs),
         rangesSection(runs),
         h('section', {}, h('h2', {}, 'To repeat it'), runs.map(provenance)),
       ),

@@ -16,9 +16,10 @@ export const COLOURS = {
     run5: '#5b50c8',
     good: '#00784f',
     bad: '#b42318',
+    warn: '#9a5b00',
     wanted: '#e3eef6',
     rampA: '#0b3a66',
-    rampB: '#6fa8dc',
+    rampB: '#5590c9',
   },
   dark: {
     page: '#101317',
@@ -34,6 +35,7 @@ export const COLOURS = {
     run5: '#a9a3f7',
     good: '#43c795',
     bad: '#ff8a7a',
+    warn: '#e0a93b',
     wanted: '#22344a',
     rampA: '#d4e8fa',
     rampB: '#3f7fb8',
@@ -63,8 +65,8 @@ p{margin:0 0 12px;max-width:75ch}
 .note,caption{color:var(--soft);font-size:14px}
 caption{text-align:left;padding-bottom:8px}
 .cards,.grid{display:grid;gap:16px;margin:16px 0}
-.cards{grid-template-columns:repeat(auto-fit,minmax(150px,1fr))}
-.grid{grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr));align-items:start}
+.cards{grid-template-columns:repeat(auto-fit,minmax(128px,1fr))}
+.grid{grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr))}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:14px 16px;min-width:0}
 .figure{font-size:24px;line-height:1.2;font-weight:600;font-variant-numeric:tabular-nums;margin:0}
 .label{color:var(--soft);font-size:13px;margin:0;overflow-wrap:anywhere}
@@ -89,7 +91,7 @@ svg.square{max-width:420px}
 .mark{fill:var(--run0);opacity:.45}
 .wanted{fill:var(--wanted)}
 .seen{fill:var(--run0)}
-.seen.outside{fill:var(--bad)}
+.seen.outside{fill:var(--warn)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;margin:12px 0;padding:0;font-size:14px}
 .legend li{display:flex;align-items:center;gap:7px;min-width:0;overflow-wrap:anywhere}
 .swatch{flex:none;width:26px;height:10px}
@@ -104,7 +106,7 @@ svg.square{max-width:420px}
 .confusion .all{color:var(--soft)}
 .status{font-weight:600}
 .status.in{color:var(--good)}
-.status.out{color:var(--bad)}
+.status.out{color:var(--warn)}
 ${runs}
 @media print{body{background:#fff}.card{break-inside:avoid}details{display:none}}
 `;

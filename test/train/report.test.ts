@@ -1,0 +1,357 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseRunRecord } from '../../checkpoints/run-record.ts';
+import { duration, seedGroups, settings } from '../../train/report/compare.ts';
+import { smooth, thin } from '../../train/report/curves.ts';
+import { lineChart } from '../../train/report/line-chart.ts';
+import { h } from '../../train/report/markup.ts';
+import { rangeBars, scatter } from '../../train/report/plots.ts';
+import { reportHtml } from '../../train/report/report.ts';
+import { linearAxis, logAxis, show } from '../../train/report/scale.ts';
+import { COLOURS } from '../../train/report/style.ts';
+import { byClass, byTag, findAll, parseMarkup, textOf } from '../support/markup.ts';
+import { scoreRecord, studentRecord } from '../support/run-records.ts';
+
+const page = (...names: string[]): ReturnType<typeof parseMarkup> =>
+  parseMarkup(reportHtml(names.map((name, i) => ({ name, record: studentRecord(i + 1) }))));
+const row = (table: ReturnType<typeof parseMarkup>, i: number): string[] =>
+  byTag(table, 'tr')[i]!.children.map((cell) => (typeof cell === 'string' ? cell : textOf(cell)));
+
+describe('markup', () => {
+  it('keeps any text as text, in content and attributes', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary' }), (a, b) => {
+        const [p] = byTag(parseMarkup(h('p', { title: a }, b, h('br')).markup), 'p');
+        // oxlint-disable-next-line no-control-regex
+        const clean = (s: string): string => s.replace(/[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]|\p{Cs}/gu, '\ufffd');
+        expect(p!.attributes.get('title')).toBe(clean(a));
+        expect(textOf(p!)).toBe(clean(b));
+      }),
+    );
+  });
+});
+
+describe('axes', () => {
+  it('have round ticks inside the data, at proportional places', () => {
+    const axis = linearAxis([0, 60], [100, 400], { count: 5 });
+    expect(axis.ticks).toEqual([0, 20, 40, 60]);
+    expect([0, 20, 60].map((v) => axis.at(v))).toEqual([100, 200, 400]);
+    expect(linearAxis([0.13, 0.47], [0, 1], { widen: true }).ticks).toEqual([0.1, 0.2, 0.3, 0.4, 0.5]);
+    expect(linearAxis([-0.3, 0.3], [0, 1], { count: 6 }).ticks).toEqual([-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3]);
+  });
+
+  it('take constants and huge spans', () => {
+    expect(linearAxis([3, 3], [0, 10], { widen: true }).at(3)).toBeGreaterThan(0);
+    expect(linearAxis([0, 0], [0, 10]).at(0)).toBe(5);
+    const log = logAxis([1e-6, 10], [70, 0]);
+    expect(log.at(1e-6)).toBe(70);
+    expect(log.at(10)).toBe(0);
+    expect(log.at(1e-2)).toBeCloseTo(30, 9);
+    expect(log.ticks).toEqual([1e-6, 1e-4, 1e-2, 1]);
+    expect(logAxis([2, 20], [0, 1]).ticks).toEqual([2, 5, 10, 20]);
+    expect(logAxis([4, 4], [0, 1]).ticks).toContain(5);
+  });
+
+  it('hold every value and tick, for any data', () => {
+    const value = fc.double({ min: -1e9, max: 1e9, noNaN: true });
+    fc.assert(
+      fc.property(value, value, (a, b) => {
+        const [low, high] = [Math.min(a, b), Math.max(a, b)];
+        // Spans below the spacing of doubles have no ticks to show.
+        fc.pre(low === high || high - low > 1e-6 * Math.max(Math.abs(low), Math.abs(high), 1e-9));
+        const axis = linearAxis([low, high], [0, 100], { widen: true });
+        for (const v of [low, high, ...axis.ticks]) {
+          expect(axis.at(v)).toBeGreaterThanOrEqual(-1e-3);
+          expect(axis.at(v)).toBeLessThanOrEqual(100 + 1e-3);
+        }
+        expect(axis.ticks.length).toBeGreaterThanOrEqual(2);
+        expect(axis.ticks.length).toBeLessThanOrEqual(9);
+      }),
+    );
+  });
+
+  it('print numbers as a reader expects them', () => {
+    const shown = [0, 5, 0.25, 1 / 3, 12345, -2.5, 5e-5, 1.5e-7, 1234567, 0.001, -0.00012].map(show);
+    expect(shown).toEqual([
+      '0',
+      '5',
+      '0.25',
+      '0.3333',
+      '12,345',
+      '−2.5',
+      '5e−5',
+      '1.5e−7',
+      '1.23e6',
+      '0.001',
+      '−1.2e−4',
+    ]);
+    expect([5.25, 45, 125, 3725].map(duration)).toEqual(['5.3 s', '45 s', '2 min', '1 h 2 min']);
+  });
+});
+
+describe('curves', () => {
+  it('are smoothed by a debiased moving average', () => {
+    const points = [4, 1, 7].map((y, x) => ({ x, y }));
+    // Window 2: weights 1; 1/3, 2/3; 1/7, 2/7, 4/7.
+    expect(smooth(points, 2).map((p) => p.y)).toEqual([4, 2, expect.closeTo(34 / 7, 12)]);
+    expect(smooth(points, 1)).toEqual(points);
+    const constant = Array.from({ length: 50 }, (_, x) => ({ x, y: 3 }));
+    for (const { y } of smooth(constant, 9)) expect(y).toBeCloseTo(3, 12);
+  });
+
+  it('are thinned without losing a peak', () => {
+    const points = Array.from({ length: 10_000 }, (_, x) => ({
+      x,
+      y: x === 7777 ? 50 : x === 1234 ? -50 : Math.sin(x),
+    }));
+    const thinned = thin(points, 400);
+    expect(thinned.length).toBeLessThanOrEqual(400);
+    expect(thinned).toContainEqual({ x: 7777, y: 50 });
+    expect(thinned).toContainEqual({ x: 1234, y: -50 });
+    expect(thinned.map((p) => p.x)).toEqual(thinned.map((p) => p.x).toSorted((a, b) => a - b));
+  });
+
+  it('are drawn where their axes say', () => {
+    const points = [0, 25, 50, 100].map((x) => ({ x, y: x / 10 }));
+    const chart = lineChart({ id: 'c', title: 't', description: 'd', steps: 100, lines: [{ name: 'a', points, look: {}, dots: true }] }); // prettier-ignore
+    const svg = parseMarkup(chart.markup);
+    const dots = byClass(svg, 'dot').map(
+      (e) => [Number(e.attributes.get('cx')), Number(e.attributes.get('cy'))] as const,
+    );
+    const tick = (text: string): ReturnType<typeof parseMarkup> =>
+      byClass(svg, 'tick').find((e) => textOf(e) === text)!;
+    expect(dots.length).toBe(4);
+    // A dot for step 100 stands above the tick 100, and one of value 10 beside the tick 10.
+    expect(dots[3]![0]).toBeCloseTo(Number(tick('100').attributes.get('x')), 0);
+    expect(dots[3]![1]).toBeCloseTo(Number(tick('10').attributes.get('y')) - 4, 0);
+    expect(dots[2]![0] - dots[1]![0]).toBeCloseTo(dots[1]![0] - dots[0]![0], 0);
+    expect(dots[2]![1] - dots[1]![1]).toBeCloseTo(dots[1]![1] - dots[0]![1], 0);
+    const path = byClass(svg, 'line')[0]!.attributes.get('d')!;
+    expect(path.split(/[ML]/).slice(1).map((p) => p.split(' ').map(Number))).toEqual(dots); // prettier-ignore
+  });
+});
+
+describe('other pictures', () => {
+  it('put predictions over targets', () => {
+    const pairs: [number, number][] = [[0, 0], [5, 5], [5, 0]]; // prettier-ignore
+    const svg = parseMarkup(scatter('s', { kind: 'scores', pairs }).markup);
+    const at = byClass(svg, 'mark').map((e) => [Number(e.attributes.get('cx')), Number(e.attributes.get('cy'))]);
+    const [ideal] = byClass(svg, 'ideal');
+    expect(at[0]).toEqual([Number(ideal!.attributes.get('x1')), Number(ideal!.attributes.get('y1'))]);
+    expect(at[1]).toEqual([Number(ideal!.attributes.get('x2')), Number(ideal!.attributes.get('y2'))]);
+    expect(at[2]).toEqual([at[1]![0], at[0]![1]]);
+  });
+
+  it('draw ranges over their intervals', () => {
+    const svg = parseMarkup(rangeBars('r', 't', studentRecord().ranges!.slice(0, 2)).markup);
+    const of = (name: string) =>
+      byClass(svg, name).map((e) => {
+        const x = Number(e.attributes.get('x'));
+        return [x, x + Number(e.attributes.get('width'))] as const;
+      });
+    const [wanted, ...others] = of('wanted');
+    expect(others).toEqual([wanted]);
+    const [inside, outside] = of('seen');
+    expect(inside![0]).toBeGreaterThan(wanted![0]);
+    expect(inside![1]).toBeLessThan(wanted![1]);
+    expect(outside![0]).toBeLessThan(wanted![0]);
+    expect(outside![1]).toBeGreaterThan(wanted![1]);
+    expect(byClass(svg, 'outside').length).toBe(1);
+  });
+});
+
+describe('the page', () => {
+  it('is well-formed, self-contained and the same for the same runs', () => {
+    const runs = [{ name: 'one', record: studentRecord() }];
+    const html = reportHtml(runs);
+    expect(parseMarkup(html).children.length).toBeGreaterThan(0);
+    expect(reportHtml(runs)).toBe(html);
+    expect(html).not.toMatch(/<script|https?:|src=|href=|@import|url\((?!#)/);
+    expect(html.length).toBeLessThan(200_000);
+  });
+
+  it('shows a run: curves, errors by layer, answers, ranges, settings', () => {
+    const root = page('my-run');
+    const text = textOf(root);
+    expect(textOf(byTag(root, 'h1')[0]!)).toBe('Training run my-run');
+    for (const words of ['1 h 2 min', '0.81', 'Stage 1: layers', 'Stage 2: logits', '40 steps of 16 examples']) {
+      expect(text).toContain(words);
+    }
+    const titles = byTag(root, 'h3').map(textOf);
+    expect(titles.filter((title) => title.includes('by layer'))).toEqual([
+      'Hidden states, error by layer',
+      'Attention scores, error by layer',
+    ]);
+    expect(titles).toContain('Dev accuracy');
+    const layers = byTag(root, 'section').find((e) => textOf(e).startsWith('Hidden states, error by layer'))!;
+    expect(byClass(layers, 'line').length).toBe(4);
+    // Layer 3: 4/1 at step 1, 4/60 at the last.
+    expect(row(byTag(layers, 'table')[0]!, 4)).toEqual(['layer 3', '4', '0.06667']);
+    expect(text).toContain('wider than aimed at in layer 1');
+    expect(text).toContain('a'.repeat(64));
+  });
+
+  it('has a table beside every chart, with the recorded values', () => {
+    const root = page('x');
+    const chart = byTag(root, 'section').find((e) => textOf(e).startsWith('Dev accuracy'))!;
+    const [table] = byTag(chart, 'table');
+    expect(byTag(table!, 'tr').map((_, i) => row(table!, i)).slice(1)).toEqual([
+      ['10', '0.65'],
+      ['20', '0.7'],
+      ['30', '0.75'],
+      ['40', '0.8'],
+    ]); // prettier-ignore
+    for (const section of byClass(root, 'card')) {
+      if (byClass(section, 'chart').length > 0) expect(byTag(section, 'table').length).toBeGreaterThan(0);
+    }
+  });
+
+  it('names every picture for those who cannot see it, by ids that are unique', () => {
+    const root = page('x', 'y');
+    const ids = findAll(root, (e) => e.attributes.has('id')).map((e) => e.attributes.get('id')!);
+    expect(new Set(ids).size).toBe(ids.length);
+    const charts = byClass(root, 'chart');
+    expect(charts.length).toBeGreaterThan(10);
+    for (const chart of charts) {
+      expect(chart.attributes.get('role')).toBe('img');
+      const named = chart.attributes.get('aria-labelledby')!.split(' ');
+      expect(named.map((id) => findAll(chart, (e) => e.attributes.get('id') === id).map((e) => e.tag))).toEqual([
+        ['title'],
+        ['desc'],
+      ]);
+    }
+    const clips = charts.flatMap((chart) => findAll(chart, (e) => e.attributes.has('clip-path')));
+    for (const clip of clips) expect(ids).toContain(/^url\(#(.+)\)$/.exec(clip.attributes.get('clip-path')!)![1]);
+  });
+
+  it('shows a confusion matrix, also of a class that does not occur', () => {
+    const [table] = byClass(page('x'), 'confusion');
+    expect(row(table!, 0)).toEqual(['', 'bad', 'good', 'mixed', 'all']);
+    expect(row(table!, 1)).toEqual(['bad', '41798 %', '51.2 %', '30.7 %', '425']);
+    expect(row(table!, 3)).toEqual(['mixed', '0', '0', '0', '0']);
+  });
+
+  it('shows targets and predictions of a regression', () => {
+    const root = parseMarkup(reportHtml([{ name: 'sts', record: scoreRecord() }]));
+    expect(byClass(root, 'mark').length).toBe(3);
+    const table = byTag(root, 'table').find((e) => textOf(e).startsWith('Prediction − target'))!;
+    // Residuals 0.5, 0, −1: mean −1/6, root mean square √(1.25/3).
+    expect(row(table, 1)).toEqual(['mean', '−0.1667']);
+    expect(row(table, 2)).toEqual(['root mean square', '0.6455']);
+    expect(row(table, 5)).toEqual(['median', '0']);
+  });
+
+  it('compares runs: results, differing settings, spread over seeds', () => {
+    const root = page('a', 'b', 'c');
+    const [results, seeds, differences] = byTag(root, 'table');
+    expect(row(results!, 0)).toEqual(['Run', 'Command', 'Dev accuracy', 'Dev loss', 'Steps', 'Time']);
+    expect(row(results!, 3)).toEqual([' c', 'student', '0.83', '0.3', '100', '1 h 2 min']);
+    expect(byClass(byTag(results!, 'tr')[3]!, 'best').map(textOf)).toEqual(['0.83', '0.3']);
+    expect(byClass(byTag(results!, 'tr')[1]!, 'best').map(textOf)).toEqual(['0.3']);
+    expect(row(seeds!, 1)).toEqual(['a, b, c', '0.82 ± 0.01', '0.3 ± 0']);
+    const rows = byTag(differences!, 'tr').map((_, i) => row(differences!, i));
+    expect(rows.slice(1)).toEqual([
+      ['seed', '1', '2', '3'],
+      ['recipe.seed', '1', '2', '3'],
+    ]);
+    const chart = byTag(root, 'section').find((e) => textOf(e).startsWith('Loss, weighted sum'))!;
+    expect(byClass(chart, 'line').map((e) => e.attributes.get('class'))).toEqual([
+      'line run0',
+      'line run1',
+      'line run2',
+    ]);
+  });
+
+  it('keeps hostile names as text', () => {
+    const name = '</style><script>alert("1")</script>&amp;';
+    const record = studentRecord(1, {
+      evaluation: { kind: 'classes', labels: [name, 'b'], confusion: [[1, 0], [0, 1]] }, // prettier-ignore
+      config: { [name]: name },
+    });
+    const root = parseMarkup(
+      reportHtml(
+        [
+          { name, record },
+          { name: 'b', record },
+        ],
+        name,
+      ),
+    );
+    expect(textOf(byTag(root, 'h1')[0]!)).toBe(name);
+    expect(byTag(root, 'script')).toEqual([]);
+    expect(textOf(root).split(name).length).toBeGreaterThan(5);
+  });
+
+  it('takes records without curves, evaluation or ranges, and single steps', () => {
+    const { evaluation: _e, ranges: _r, ...bare } = studentRecord(1, { curve: [], metrics: {} });
+    const html = reportHtml([{ name: 'swap', record: bare }]);
+    expect(byClass(parseMarkup(html), 'chart')).toEqual([]);
+    const one = { ...bare, curve: studentRecord().curve.slice(0, 1) };
+    expect(byClass(parseMarkup(reportHtml([{ name: 'one', record: one }])), 'chart')).toEqual([]);
+    const two = { ...bare, curve: studentRecord().curve.slice(0, 2) };
+    expect(reportHtml([{ name: 'two', record: two }])).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  it('never shows a number that is none', () => {
+    expect(
+      reportHtml([
+        { name: 'a', record: studentRecord() },
+        { name: 'b', record: scoreRecord() },
+      ]),
+    ).not.toMatch(/NaN|Infinity|undefined|\[object/);
+  });
+});
+
+describe('what is compared', () => {
+  it('flattens settings', () => {
+    const flat = settings({ name: 'x', record: studentRecord() });
+    expect(flat.get('recipe.stages.1.learningRate')).toBe('0.00001');
+    expect(flat.get('data.train')).toBe('a'.repeat(12));
+  });
+
+  it('groups by everything but the seed', () => {
+    const runs = [1, 2, 3].map((seed) => ({ name: `s${seed}`, record: studentRecord(seed) }));
+    const other = { name: 'o', record: studentRecord(4, { dataHash: { train: 'd'.repeat(64) } }) };
+    const groups = seedGroups([...runs, other]);
+    expect(groups.map(({ names }) => names)).toEqual([['s1', 's2', 's3']]);
+    const accuracy = groups[0]!.metrics.get('dev.accuracy')!;
+    expect(accuracy.mean).toBeCloseTo(0.82, 12);
+    expect(accuracy.deviation).toBeCloseTo(0.01, 12);
+  });
+
+  it('records survive their schema', () => {
+    for (const record of [studentRecord(), scoreRecord()]) {
+      expect(parseRunRecord(JSON.parse(JSON.stringify(record)), 'x')).toEqual(record);
+    }
+  });
+});
+
+describe('colours', () => {
+  const luminance = (hex: string): number => {
+    const [r, g, b] = [1, 3, 5].map((i) => {
+      const c = Number.parseInt(hex.slice(i, i + 2), 16) / 255;
+      return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+  };
+  /** WCAG 2.1's contrast ratio. */
+  const contrast = (a: string, b: string): number => {
+    const [x, y] = [luminance(a), luminance(b)].toSorted((p, q) => q - p);
+    return (x! + 0.05) / (y! + 0.05);
+  };
+  for (const scheme of ['light', 'dark'] as const) {
+    const colours = COLOURS[scheme];
+    it(`${scheme}: text at 4.5 to 1, lines and bars at 3 to 1 (WCAG 2.1 AA)`, () => {
+      for (const ground of [colours.page, colours.card] as const) {
+        for (const ink of [colours.text, colours.soft, colours.good, colours.warn] as const) {
+          expect(contrast(ink, ground), `${ink} on ${ground}`).toBeGreaterThanOrEqual(4.5);
+        }
+      }
+      const { run0, run1, run2, run3, run4, run5, rampA, rampB, warn, card, wanted } = colours;
+      for (const ink of [run0, run1, run2, run3, run4, run5, rampA, rampB, warn]) {
+        expect(contrast(ink, card), `${ink} on ${card}`).toBeGreaterThanOrEqual(3);
+      }
+      for (const ink of [run0, warn]) expect(contrast(ink, wanted), `${ink} on ${wanted}`).toBeGreaterThanOrEqual(3);
+    });
+  }
+});
