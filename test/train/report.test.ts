@@ -307,6 +307,16 @@ describe('what is compared', () => {
     const flat = settings({ name: 'x', record: studentRecord() });
     expect(flat.get('recipe.stages.1.learningRate')).toBe('0.00001');
     expect(flat.get('data.train')).toBe('a'.repeat(12));
+    expect(flat.get('shift')).toBe('1.5 to 2.5 (1 × 2)');
+  });
+
+  it('scales like pictures of several runs alike', () => {
+    const root = page('a', 'b');
+    const axis = (title: string): string[] => {
+      const card = byTag(root, 'section').find((e) => textOf(e).startsWith(title))!;
+      return byClass(card, 'tick').map(textOf);
+    };
+    expect(axis('Hidden states, error by layer: a')).toEqual(axis('Hidden states, error by layer: b'));
   });
 
   it('groups by everything but the seed', () => {

@@ -5,6 +5,9 @@ import { h, type Markup } from './markup.ts';
 import { runLook } from './panels.ts';
 import { show } from './scale.ts';
 
+const isNumbers = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.length > 0 && value.every((x) => typeof x === 'number');
+
 /** Settings of a run as `path → text`, nested objects and lists flattened (`recipe.stages.1.learningRate`). */
 export function settings({ record }: Run): Map<string, string> {
   const out = new Map<string, string>([
@@ -17,8 +20,10 @@ export function settings({ record }: Run): Map<string, string> {
   const visit = (path: string, value: unknown): void => {
     if (Array.isArray(value) && value.every((item) => typeof item !== 'object' || item === null)) {
       out.set(path, value.join(', '));
-    } else if (Array.isArray(value) && value.every(Array.isArray)) {
-      out.set(path, `${value.length} lists`);
+    } else if (Array.isArray(value) && value.length > 0 && value.every(isNumbers)) {
+      const inner = (value as unknown[][]).flat().map(Number);
+      const [low, high] = [inner.reduce((a, b) => Math.min(a, b)), inner.reduce((a, b) => Math.max(a, b))];
+      out.set(path, `${show(low)} to ${show(high)} (${value.length} × ${inner.length / value.length})`);
     } else if (typeof value === 'object' && value !== null) {
       for (const [name, inner] of Object.entries(value)) visit(path === '' ? name : `${path}.${name}`, inner);
     } else {

@@ -23,6 +23,8 @@ export interface LineChart {
   /** Where the step axis ends; it begins at 0. The same for all charts of a stage, so that they compare. */
   readonly steps: number;
   readonly log?: boolean;
+  /** Values the vertical axis must hold besides the lines', so that charts of several runs compare. */
+  readonly span?: readonly number[];
 }
 
 export const WIDTH = 460;
@@ -53,10 +55,10 @@ function visible(values: readonly number[]): [number, number] {
 }
 
 /** The SVG of a chart with at least one point. */
-export function lineChart({ id, title, description, lines, steps, log = false }: LineChart): Markup {
+export function lineChart({ id, title, description, lines, steps, log = false, span = [] }: LineChart): Markup {
   const drawn = lines.flatMap((line) => line.points);
   const faint = lines.flatMap((line) => line.behind ?? []).map((p) => p.y);
-  const [low, high] = extent([...drawn.map((p) => p.y), ...(faint.length > 0 ? visible(faint) : [])]);
+  const [low, high] = extent([...span, ...drawn.map((p) => p.y), ...(faint.length > 0 ? visible(faint) : [])]);
   const x = linearAxis([0, steps], [LEFT, WIDTH - RIGHT], { count: Math.min(5, steps) });
   const vertical = [HEIGHT - BOTTOM, TOP] as const;
   const y = log && low > 0 ? logAxis([low, high], vertical) : linearAxis([low, high], vertical, { widen: true });

@@ -118,7 +118,7 @@ function layerPanel(
   kind: string,
   layers: readonly number[],
   id: string,
-  many: boolean,
+  others: readonly Run[],
 ): Markup {
   const share = (i: number): string => `${Math.round((100 * i) / Math.max(1, layers.length - 1))}%`;
   const found = layers.map((layer, i) => ({
@@ -126,9 +126,13 @@ function layerPanel(
     points: series(run, stage, `${kind}.${layer}`),
     look: { style: `--ink:color-mix(in oklab,var(--rampB) ${share(i)},var(--rampA))` },
   }));
-  const lines = found.map((line) => ({ ...line, points: smooth(line.points, smoothingWindow(line.points)) }));
-  const title = `${LAYER_TITLES[kind]}${many ? `: ${run.name}` : ''}`;
-  const log = wantsLog(lines.flatMap((line) => line.points));
+  const smoothed = (points: readonly Point[]): Point[] => smooth(points, smoothingWindow(points));
+  const lines = found.map((line) => ({ ...line, points: smoothed(line.points) }));
+  const span = others.flatMap((other) =>
+    layers.flatMap((layer) => smoothed(series(other, stage, `${kind}.${layer}`)).map((p) => p.y)),
+  );
+  const title = `${LAYER_TITLES[kind]}${others.length > 1 ? `: ${run.name}` : ''}`;
+  const log = wantsLog(span.map((y) => ({ x: 0, y })));
   const rows = found.map(({ name, points }) => [name, show(points[0]!.y), show(points.at(-1)!.y)]);
   const worst = found.reduce((a, b) => (b.points.at(-1)!.y > a.points.at(-1)!.y ? b : a));
   return h(
@@ -144,8 +148,9 @@ function layerPanel(
             title: `${title}, stage ${stage}`,
             description: `One line a layer. At the end ${worst.name} has the largest error, ${show(worst.points.at(-1)!.y)}.`,
             lines,
-            steps: lastStep([run], stage),
+            steps: lastStep(others, stage),
             log,
+            span,
           }),
           h(
             'ul',
@@ -226,7 +231,7 @@ export function stagePanels(runs: readonly Run[], stage: string, prefix: string)
         return of?.[0] === kind ? [of[1]] : [];
       });
       if (layers.length === 0) continue;
-      layered.push(layerPanel(run, stage, kind, layers, `${prefix}-${kind}-${index}`, runs.length > 1));
+      layered.push(layerPanel(run, stage, kind, layers, `${prefix}-${kind}-${index}`, runs));
     }
   }
   const ends = once.length === 0 ? [] : [endPanel(runs, stage, once)];

@@ -96,8 +96,14 @@ export const leaves = ({ min, max, interval }: WireRange): boolean =>
   interval !== undefined && (min < interval[0] || max > interval[1]);
 
 /** Bars from the least to the greatest value of each layer, over the shaded interval the secured path is to stay in. */
-export function rangeBars(id: string, title: string, ranges: readonly WireRange[]): Markup {
-  const values = ranges.flatMap(({ min, max, interval }) => [min, max, ...(interval ?? [])]);
+export function rangeBars(
+  id: string,
+  title: string,
+  ranges: readonly WireRange[],
+  /** Ranges of all runs of the wire: the axis holds them, so that pictures of several runs compare. */
+  all: readonly WireRange[] = ranges,
+): Markup {
+  const values = all.flatMap(({ min, max, interval }) => [min, max, ...(interval ?? [])]);
   const low = values.reduce((a, b) => Math.min(a, b), Infinity);
   const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
   const x = linearAxis([low, high], [NAMES, WIDTH - 20], { count: 6, widen: true });

@@ -99,10 +99,12 @@ function residualTable(pairs: readonly (readonly [number, number])[]): Markup {
 }
 
 function rangesSection(runs: readonly Run[]): Markup | undefined {
+  const ofWire = (wire: string): WireRange[] =>
+    runs.flatMap(({ record }) => (record.ranges ?? []).filter((range) => range.wire === wire));
   const cards = runs.flatMap(({ name, record }, i) => {
     const wires = [...new Set((record.ranges ?? []).map(({ wire }) => wire))];
     return wires.map((wire, j) =>
-      rangeCard(`range-${i}-${j}`, wire, runs.length > 1 ? name : undefined, record.ranges!),
+      rangeCard(`range-${i}-${j}`, wire, runs.length > 1 ? name : undefined, record.ranges!, ofWire(wire)),
     );
   });
   if (cards.length === 0) return undefined;
@@ -119,7 +121,13 @@ function rangesSection(runs: readonly Run[]): Markup | undefined {
   );
 }
 
-function rangeCard(id: string, wire: string, run: string | undefined, all: readonly WireRange[]): Markup {
+function rangeCard(
+  id: string,
+  wire: string,
+  run: string | undefined,
+  all: readonly WireRange[],
+  everyRun: readonly WireRange[],
+): Markup {
   const ranges = all.filter((range) => range.wire === wire).toSorted((a, b) => a.layer - b.layer);
   const title = wire.charAt(0).toUpperCase() + wire.slice(1);
   const outside = ranges.filter(leaves).map(({ layer }) => layer);
@@ -136,7 +144,7 @@ function rangeCard(id: string, wire: string, run: string | undefined, all: reado
     'section',
     { class: 'card' },
     h('h3', {}, run === undefined ? title : `${title}: ${run}`),
-    rangeBars(id, title, ranges),
+    rangeBars(id, title, ranges, everyRun),
     bounded ? h('p', { class: 'label' }, status) : undefined,
     fallback(
       title,
