@@ -18,17 +18,24 @@ export interface PartyModel {
 
 const low = (x: Words, n: number): Words => (x.n === n ? x : resize(x, n));
 
+/** Rings kept of a tensor whose ring changes with the length of the text. */
+const RINGS_KEPT = 4;
+
 /**
- * `make(name)` reduced to a ring that may change with the length of the text: the ring asked for last is kept, so that texts of
- * like length reduce once.
+ * `make(name, n)` remembered for the rings of a tensor asked for last: texts of like length reduce once. Most tensors have one
+ * ring whatever the length.
  */
 export function inRing<T>(make: (name: string, n: number) => T): (name: string, n: number) => T {
-  const kept = new Map<string, { n: number; value: T }>();
+  const kept = new Map<string, Map<number, T>>();
   return (name, n) => {
-    const found = kept.get(name);
-    if (found?.n === n) return found.value;
-    const value = make(name, n);
-    kept.set(name, { n, value });
+    let rings = kept.get(name);
+    if (rings === undefined) kept.set(name, (rings = new Map()));
+    let value = rings.get(n);
+    // Deleted and set again: a map lists its keys in the order in which they were set.
+    if (value === undefined) value = make(name, n);
+    else rings.delete(n);
+    rings.set(n, value);
+    if (rings.size > RINGS_KEPT) rings.delete(rings.keys().next().value!);
     return value;
   };
 }
@@ -53,7 +60,8 @@ export interface PartyInputs {
   readonly masks: MaskSource;
   /** Party 1: what the assistant dealt. */
   readonly corrections?: Corrections;
-  readonly client: { readonly E1: Words; readonly E2: Words };
+  /** The client's message; asked for when it is there. */
+  readonly client: (name: 'E1' | 'E2') => Words;
   /** Oracles only: party 1's rounding words. */
   readonly rounding?: (gate: Resolved, u: Words) => void;
 }
@@ -77,7 +85,7 @@ export function partyContext(party: 0 | 1, program: Program, inputs: PartyInputs
     weight: inputs.data.weight,
     share: inputs.data.share,
     client(gate, name, n, length) {
-      const words = inputs.client[name];
+      const words = inputs.client(name);
       if (words.n !== n || words.length !== length) throw new Error(`gate ${gate.name}: ${name} has another size`);
       return words;
     },

@@ -97,6 +97,8 @@ export class Corrections {
   readonly #byGate = new Map<number, Map<Kind, PackedCorrection>>();
   /** Packed bytes held. */
   bytes = 0;
+  /** Bits of all words put in so far. */
+  bits = 0;
 
   /** Adds one message of the assistant; returns the gate it is for. */
   put(message: Uint8Array): number {
@@ -116,6 +118,7 @@ export class Corrections {
       if (kind === undefined || entries.has(kind) || n < 1 || n > 128) throw malformed();
       const size = packedBytes(n, length);
       if (at + size > message.length) throw malformed();
+      this.bits += n * length;
       entries.set(kind, { n, length, bytes: message.subarray(at, at + size) });
       at += size;
     }

@@ -108,7 +108,12 @@ export async function runInMemory(
   const [left, right] = crossing();
   const transcript = new Transcript(new Uint8Array(32));
   const run = (party: 0 | 1): ReturnType<typeof execute> => {
-    const inputs = { dims, data: staticData(model.parties[party]), masks: masks[party], client };
+    const inputs = {
+      dims,
+      data: staticData(model.parties[party]),
+      masks: masks[party],
+      client: (name: 'E1' | 'E2') => client[name],
+    };
     const context = partyContext(
       party,
       program,

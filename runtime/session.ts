@@ -159,15 +159,20 @@ export class PartySession {
       this.#refuse('the client sent the parties different inputs');
   }
 
-  /** INPUT → RUN: the masks of this session, for as long as it runs. */
-  run(): MaskSource {
-    this.#from('INPUT', 'RUN');
-    this.#transcript = new Transcript(this.sid);
+  /** From DEALT on: this party's masks, for work ahead of the input; none after RUN. */
+  masks(): MaskSource {
+    this.#in('DEALT');
     const source = maskSource(this.#key!);
     return (gate, kind, n, length) => {
-      this.#in('RUN');
+      if (this.#state !== 'DEALT' && this.#state !== 'INPUT') this.#in('RUN');
       return source(gate, kind, n, length);
     };
+  }
+
+  /** INPUT → RUN. */
+  run(): void {
+    this.#from('INPUT', 'RUN');
+    this.#transcript = new Transcript(this.sid);
   }
 
   /** RUN k: message k is computed and sent once. The same bytes may be sent again, other bytes never. */

@@ -39,12 +39,20 @@ export interface Question {
   readonly types: readonly number[];
 }
 
-export type Answer = Decoded & {
+/** What a session took, as the parties counted it. */
+export interface Exchanged {
   /** Messages each party sent the other while the program ran, counted at the socket. */
   readonly rounds: number;
   /** Bytes of all frames a party sent the other in this session; of the party that sent more. */
   readonly sentBytes: number;
-};
+}
+
+export type Answer = Decoded & Exchanged;
+
+/** Answers to several questions of one session, which share its rounds. */
+export interface Answers extends Exchanged {
+  readonly answers: readonly Decoded[];
+}
 
 const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
   new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
@@ -52,11 +60,7 @@ const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
 /** A fresh name for a session, until it has a sid. */
 export const newReference = (): Uint8Array => crypto.getRandomValues(new Uint8Array(REFERENCE_BYTES));
 
-/**
- * Asks one question in one session over fresh channels to party 0 and party 1, and closes them.
- * @throws RefusedError if a party serves another export or the text is too long; PeerError if the session failed (no reason is
- * given to a client: see what the parties reported)
- */
+/** Asks one question in one session, see `askBatch`. */
 export async function ask(
   model: ClientModel,
   question: Question,
@@ -64,10 +68,28 @@ export async function ask(
   certificates: Certificates,
   reference: Uint8Array = newReference(),
 ): Promise<Answer> {
+  const { answers, rounds, sentBytes } = await askBatch(model, [question], channels, certificates, reference);
+  return { ...answers[0]!, rounds, sentBytes };
+}
+
+/**
+ * Asks questions in one session over fresh channels to party 0 and party 1, and closes them. `typed` is awaited before the client's
+ * message is made: the session can be prepared while somebody still types.
+ * @throws RefusedError if a party serves another export or the text is too long; PeerError if the session failed (no reason is
+ * given to a client: see what the parties reported)
+ */
+export async function askBatch(
+  model: ClientModel,
+  questions: readonly Question[],
+  channels: readonly [Channel, Channel],
+  certificates: Certificates,
+  reference: Uint8Array = newReference(),
+  typed: () => Promise<void> = async () => {},
+): Promise<Answers> {
   try {
     const gone = channels.map((channel) => channel.closed.then((reason) => Promise.reject(reason)));
     for (const g of gone) g.catch(() => {});
-    return await Promise.race([converse(model, question, channels, certificates, reference), ...gone]);
+    return await Promise.race([converse(model, questions, channels, certificates, reference, typed), ...gone]);
   } catch (error) {
     if (error instanceof RefusedError || !(error instanceof PeerError)) throw error;
     throw new PeerError(
@@ -81,20 +103,23 @@ export async function ask(
 
 async function converse(
   model: ClientModel,
-  question: Question,
+  questions: readonly Question[],
   channels: readonly [Channel, Channel],
   certificates: Certificates,
   reference: Uint8Array,
-): Promise<Answer> {
-  const length = question.ids.length;
+  typed: () => Promise<void>,
+): Promise<Answers> {
+  const lengths = questions.map(({ ids }) => ids.length);
   const { shortest, longest, embedding, rows, output } = model.program;
-  if (length < shortest || length > longest) {
+  for (const length of lengths) {
+    if (length >= shortest && length <= longest) continue;
     throw new RefusedError(
       `a text of ${length} tokens; the model was calibrated for ${shortest} to ${longest}`,
       'shorten the text (--truncate cuts it)',
     );
   }
-  const session: SessionFields = { ...model.session, lengths: [length] };
+  const session: SessionFields = { ...model.session, lengths };
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const hello = encodeHello({ session, reference, client: new Uint8Array(HASH_BYTES) });
   await both(channels, async (channel) => {
     await channel.send('hello', hello);
@@ -117,21 +142,27 @@ async function converse(
     const [a, b] = await Promise.all(leaves.map((l) => expand(l[name], n, words)));
     return add(a!, b!);
   };
-  const [A1, A2] = await Promise.all([mask('A1', length * rows), mask('A2', length * embedding.split)]);
-  const { E1, E2 } = clientEmbedding(embedding, question.ids, question.types, A1, A2);
+  const [A1, A2] = await Promise.all([mask('A1', tokens * rows), mask('A2', tokens * embedding.split)]);
+  await typed();
+  const ids = questions.flatMap((q) => q.ids);
+  const types = questions.flatMap((q) => q.types);
+  const { E1, E2 } = clientEmbedding(embedding, ids, types, A1, A2);
   const message = fields(pack(E1), pack(E2));
 
-  const bytes = packedBytes(output.n, output.labels);
+  const bytes = packedBytes(output.n, questions.length * output.labels);
   const answers = await both(channels, async (channel) => {
     await channel.send('input', message);
     return decodeOut(await expect(channel, 'out', COUNTED_BYTES + bytes));
   });
-  const [y0, y1] = answers.map(({ share }) => readShare(share, output));
+  const [y0, y1] = answers.map(({ share }) => readShare(share, output.n, questions.length * output.labels));
   const counted = answers.map((a) => a.counted);
   if (counted[0]!.rounds !== counted[1]!.rounds)
     throw new PeerError('the parties counted different rounds', 'see what they reported');
+  const logits = [...decode(add(y0!, y1!), output.f)];
   return {
-    ...decodeAnswer([...decode(add(y0!, y1!), output.f)], model.labels, model.task),
+    answers: questions.map((_, i) =>
+      decodeAnswer(logits.slice(i * output.labels, (i + 1) * output.labels), model.labels, model.task),
+    ),
     rounds: counted[0]!.rounds,
     sentBytes: Math.max(...counted.map((c) => c.sentBytes)),
   };
@@ -140,9 +171,9 @@ async function converse(
 const both = async <T>(channels: readonly [Channel, Channel], act: (channel: Channel) => Promise<T>): Promise<[T, T]> =>
   Promise.all([act(channels[0]), act(channels[1])]);
 
-function readShare(bytes: Uint8Array, { n, labels }: ClientProgram['output']): Words {
+function readShare(bytes: Uint8Array, n: number, words: number): Words {
   try {
-    return unpack(bytes, n, labels);
+    return unpack(bytes, n, words);
   } catch {
     throw new PeerError(
       'an answer is not of the ring of the program',

@@ -12,6 +12,8 @@ export const READ_AHEAD_BYTES = 256 * 2 ** 20;
 
 export class DealtStream {
   readonly stock = new Corrections();
+  /** Resolves when all has been read. */
+  readonly complete: Promise<void>;
   readonly #dealt: ReadonlySet<number>;
   readonly #arrived = new Set<number>();
   #failure: Failure | undefined;
@@ -23,7 +25,8 @@ export class DealtStream {
       .gates.map(({ cost }, gate) => ({ gate, limit: correctionLimit(cost.dealtBits), dealt: cost.dealtBits > 0 }))
       .filter(({ dealt }) => dealt);
     this.#dealt = new Set(expected.map(({ gate }) => gate));
-    this.#read(channel, expected, budget).catch((error: Failure) => {
+    this.complete = this.#read(channel, expected, budget);
+    this.complete.catch((error: Failure) => {
       this.#failure = error;
       this.#waiting?.reject(error);
       this.#waiting = undefined;

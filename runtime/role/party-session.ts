@@ -8,7 +8,9 @@ import { rowCount, type Dims } from '../../protocol/shape.ts';
 import { pack, packedBytes, unpack, type Words } from '../../ring/index.ts';
 import { Secret } from '../../ring/secret.ts';
 import { expect, type Channel } from '../channel.ts';
-import { partyContext, type PartyModel, type StaticData } from '../context.ts';
+import type { PartyContext } from '../../protocol/gate.ts';
+import { AheadWork } from '../ahead.ts';
+import { partyContext, type PartyInputs, type PartyModel, type StaticData } from '../context.ts';
 import {
   encodeSession,
   equalBytes,
@@ -31,8 +33,9 @@ export interface ServedModel extends PartyModel {
   readonly check: Uint8Array;
 }
 
-/** Most texts of one session. */
-export const MAX_TEXTS = 8;
+/** Most texts, and tokens of them all, of one session. */
+export const MAX_TEXTS = 64;
+export const MAX_TOKENS = 4096;
 
 /** How a party reaches the others in one session. */
 export interface Links {
@@ -51,11 +54,37 @@ export interface Watch {
   rounding?(gate: Resolved, u: Words): void;
 }
 
+/** What measurements may know of a session: sizes and times, nothing it computes. */
+export interface Observer {
+  /** Everything that needs no input is done and in memory. */
+  prepared?(): void;
+  served?(report: SessionReport): void;
+}
+
+/** A session as a party counted it. */
+export interface SessionReport extends Counted {
+  /** Bits opened to the other party and, at party 1, dealt by the assistant: without headers and padding. */
+  readonly openedBits: number;
+  readonly dealtBits: number;
+}
+
 export interface PartyOptions {
   readonly certificates: Omit<Certificates, 'client'>;
   readonly entropy: Entropy;
   readonly burnt: BurntSids;
   readonly watch?: (reference: Uint8Array) => Watch;
+  readonly observer?: Observer;
+  /** Bytes of dealt words, and of work done ahead, that wait in memory. */
+  readonly budget?: number;
+}
+
+/** A run about to begin. */
+interface Prepared {
+  readonly context: PartyContext;
+  readonly ahead: AheadWork;
+  readonly dealt: DealtStream | undefined;
+  /** The client's message, once it is there. */
+  input: { readonly E1: Words; readonly E2: Words } | undefined;
 }
 
 /** What the client asks for, as this party sees it. */
@@ -89,6 +118,8 @@ class Serving {
   readonly #options: PartyOptions;
   readonly #session: PartySession;
   #channels: Channel[];
+  #watch: Watch | undefined;
+  #prepared: Prepared | undefined;
 
   constructor(model: ServedModel, data: StaticData, links: Links, options: PartyOptions) {
     this.#model = model;
@@ -117,6 +148,7 @@ class Serving {
       await Promise.all(this.#channels.map((channel) => channel.send('failed', new Uint8Array(0)).catch(() => {})));
       throw reason;
     } finally {
+      this.#prepared?.ahead.stop();
       for (const channel of this.#channels) channel.close();
     }
   }
@@ -162,11 +194,15 @@ class Serving {
     const open = { hello: { ...hello, session: own, client: this.#links.clientCertificate }, check: this.#model.check };
     await assistant.send('open', encodeOpen({ ...open, ctx: session.ctx, sid, nonces }));
     session.dealt(new Secret(Uint8Array.from(await expect(assistant, 'seed', HASH_BYTES))));
-    const dealt = this.#model.party === 1 ? new DealtStream(assistant, this.#model.program, question.dims) : undefined;
+    const dealt =
+      this.#model.party === 1
+        ? new DealtStream(assistant, this.#model.program, question.dims, this.#options.budget)
+        : undefined;
     if (dealt === undefined) assistant.close();
 
-    const { E1, E2 } = await this.#input(question, nonces, peer);
-    const output = await this.#compute(question, peer, dealt, E1, E2);
+    const prepared = this.#prepare(question, dealt);
+    prepared.input = await this.#input(question, nonces, peer);
+    const { output, openedBits } = await this.#compute(prepared, peer);
 
     await peer.send('check', session.check());
     session.checked(await expect(peer, 'check', HASH_BYTES));
@@ -175,6 +211,7 @@ class Serving {
     await client.send('out', encodeOut(pack(output), counted));
     // The client hangs up when it has both shares; then nothing is under way any more.
     await client.closed;
+    this.#options.observer?.served?.({ ...counted, openedBits, dealtBits: dealt?.stock.bits ?? 0 });
     return counted;
   }
 
@@ -197,6 +234,11 @@ class Serving {
     if (own.lengths.length > MAX_TEXTS)
       throw new RefusedError(
         `${own.lengths.length} texts in one session, at most ${MAX_TEXTS}`,
+        'ask in several sessions',
+      );
+    if (rowCount('token', dims) > MAX_TOKENS)
+      throw new RefusedError(
+        `${rowCount('token', dims)} tokens in one session, at most ${MAX_TOKENS}`,
         'ask in several sessions',
       );
     const gates = resolve(program, dims);
@@ -245,27 +287,40 @@ class Serving {
     }
   }
 
-  async #compute(
-    question: Question,
-    peer: Channel,
-    dealt: DealtStream | undefined,
-    E1: Words,
-    E2: Words,
-  ): Promise<Words> {
+  /** Starts what needs no input: it goes on beside everything that follows. */
+  #prepare(question: Question, dealt: DealtStream | undefined): Prepared {
     const { party, program } = this.#model;
-    const session = this.#session;
+    const { observer, budget } = this.#options;
+    const { dims } = question;
     const { reference } = question.hello;
-    const watch = this.#options.watch?.(reference);
-    watch?.session?.(reference, question.dims.lengths);
-    const context = partyContext(party, program, {
-      dims: question.dims,
+    this.#watch = this.#options.watch?.(reference);
+    this.#watch?.session?.(reference, dims.lengths);
+    const rounding = this.#watch?.rounding;
+    const inputs: PartyInputs = {
+      dims,
       data: this.#data,
-      masks: session.run(),
-      client: { E1, E2 },
+      masks: this.#session.masks(),
+      client: (name) => prepared.input![name],
       ...(dealt === undefined ? {} : { corrections: dealt.stock }),
-      ...(watch?.rounding === undefined ? {} : { rounding: watch.rounding }),
-    });
-    const { output } = await execute(
+      ...(rounding === undefined ? {} : { rounding }),
+    };
+    const context = partyContext(party, program, inputs);
+    const prepared: Prepared = { context, ahead: new AheadWork(program, context, budget), dealt, input: undefined };
+    this.#prepared = prepared;
+    // A failure shows again where its result is needed.
+    Promise.all([prepared.ahead.run(), dealt?.complete]).then(
+      () => observer?.prepared?.(),
+      () => {},
+    );
+    return prepared;
+  }
+
+  async #compute({ context, ahead, dealt }: Prepared, peer: Channel): Promise<{ output: Words; openedBits: number }> {
+    const { program } = this.#model;
+    const session = this.#session;
+    const watch = this.#watch;
+    session.run();
+    const { output, openedBits } = await execute(
       program,
       context,
       async (round, message) => {
@@ -279,11 +334,12 @@ class Serving {
         return answer;
       },
       {
+        ahead,
         ...(dealt === undefined ? {} : { ready: (gate) => dealt.ready(gate) }),
         ...(watch?.opened === undefined ? {} : { opened: watch.opened }),
       },
     );
     if (output.kind !== 'share') throw new Error('the output of a checked program is additive shares');
-    return output.x;
+    return { output: output.x, openedBits };
   }
 }

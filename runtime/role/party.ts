@@ -11,7 +11,15 @@ import { BurntSids } from '../session.ts';
 import { parseAddress, servingCertificates } from '../transport/deployment.ts';
 import { connectRole, serveClients, serveRoles } from '../transport/tls.ts';
 import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Hello } from '../wire.ts';
-import { MAX_TEXTS, serveSession, type Links, type ServedModel, type Watch } from './party-session.ts';
+import {
+  MAX_TEXTS,
+  MAX_TOKENS,
+  serveSession,
+  type Links,
+  type Observer,
+  type ServedModel,
+  type Watch,
+} from './party-session.ts';
 import { sessionFields, Sessions, type RoleOptions, type Running } from './server.ts';
 
 /** Party 1's connections that wait for their client at party 0, and sessions of party 0 that wait for party 1. */
@@ -92,7 +100,7 @@ function clientLimit({ program }: ServedModel): number {
   let limit = HANDSHAKE_LIMIT;
   for (const gate of program.gates) {
     if (gate.op !== 'embedding' || typeof gate.n !== 'number') continue;
-    const words = MAX_TEXTS * program.longest * (tableRows(gate) + gate.split);
+    const words = Math.min(MAX_TOKENS, MAX_TEXTS * program.longest) * (tableRows(gate) + gate.split);
     limit = Math.max(limit, packedBytes(gate.n, words) + HANDSHAKE_LIMIT);
   }
   return limit;
@@ -100,6 +108,8 @@ function clientLimit({ program }: ServedModel): number {
 
 export interface PartyServerOptions extends RoleOptions {
   readonly watch?: (reference: Uint8Array) => Watch;
+  readonly observer?: Observer;
+  readonly budget?: number;
 }
 
 /**
@@ -182,8 +192,13 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
           return;
         }
         const links: Links = { client, clientCertificate, peer, assistant };
-        const watch = options.watch === undefined ? {} : { watch: options.watch };
-        sessions.start(() => serveSession(model, data, links, { certificates, entropy, burnt, ...watch }));
+        const { watch, observer, budget } = options;
+        const extra = {
+          ...(watch === undefined ? {} : { watch }),
+          ...(observer === undefined ? {} : { observer }),
+          ...(budget === undefined ? {} : { budget }),
+        };
+        sessions.start(() => serveSession(model, data, links, { certificates, entropy, burnt, ...extra }));
       }),
     );
   } catch (error) {

@@ -167,13 +167,15 @@ describe('a party’s session', () => {
     dies(twice, () => twice.input(bytes(20)));
   });
 
-  it('masks nothing before INPUT and after RUN', () => {
+  it('masks nothing before DEALT and after RUN, and runs only after INPUT', () => {
     const early = dealt().sessions[0];
     dies(early, () => early.run());
     const pair = dealt();
+    const mask = pair.sessions[0].masks();
+    expect(mask(0, 'A', 20, 3).length).toBe(3);
     const hashes = pair.sessions.map((s) => s.input(bytes(20)));
     pair.sessions[0].inputAgreed(hashes[1]!);
-    const mask = pair.sessions[0].run();
+    pair.sessions[0].run();
     expect(mask(1, 'A', 20, 3).length).toBe(3);
     pair.sessions[0].check();
     expect(() => mask(2, 'A', 20, 3)).toThrow(PeerError);
