@@ -64,33 +64,41 @@ export function periodLevels(lo: number, hi: number, b: number): GuardLevel[] {
 /** Period over interval for which [lo, hi] is `cells` cells and two units, whatever the rounding of lo. */
 export const fitRatio = (cells: number, b: number): number => 2 ** b / (cells * 2 ** (b - CELL_BITS) + 2);
 
-/** Levels that pass x ∈ [0, hi] (units of the opening less `zero`) safely, and nothing from 8/3 hi on, in ring 2^n. x is never below 0. */
-export function upperLevels(hi: number, zero: number, n: number): GuardLevel[] {
-  const log = upperLog(hi);
-  return nestedLevels(n, { n: log + CELL_BITS, offset: zero - 2 ** log, free: 4 });
+/** Cells that hold 0..hi: the width of one as a power of two, and how many, at most 12. */
+function upperCells(hi: number): { log: number; count: number } {
+  const log = Math.max(1, Math.ceil(Math.log2((hi + 1) / (FIT_CELLS - 2))));
+  return { log, count: Math.ceil((hi + 1) / 2 ** log) };
 }
 
-/** Largest x that `upperLevels` may pass. */
-export const upperLimit = (hi: number): number => 4 * 2 ** upperLog(hi) - 1;
+/** Levels that are safe for 0 ≤ x ≤ hi and pass nothing above `upperLimit(hi)`; `zero` in units of the opening, ring 2^n. */
+export function upperLevels(hi: number, zero: number, n: number): GuardLevel[] {
+  const { log, count } = upperCells(hi);
+  return nestedLevels(n, { n: log + CELL_BITS, offset: zero - 2 ** log, free: count + 1 });
+}
 
-/** Three cells of this many bits hold 0..hi. */
-const upperLog = (hi: number): number => Math.max(1, Math.ceil(Math.log2((hi + 1) / 3)));
+/** Largest x that `upperLevels` may pass: less than (4 hi + 8) / 3. */
+export function upperLimit(hi: number): number {
+  const { log, count } = upperCells(hi);
+  return (count + 1) * 2 ** log - 1;
+}
 
-/** Half width within which a residual passes, relative to its target. */
+/** Half width within which a residual passes, relative to its target, where its fit allows. */
 export const RESIDUAL = 1.5 / 32;
 
-/** Levels about `target`: nothing beyond target (1 ± RESIDUAL) passes, in ring 2^n. */
-export function residualLevels(target: number, n: number): GuardLevel[] {
-  const log = Math.floor(Math.log2(target / 48));
-  const cell = 2 ** log;
-  const cells = Math.floor((2 * RESIDUAL * target) / cell);
-  const offset = Math.ceil(target - (cells * cell) / 2);
-  return nestedLevels(n, { n: log + CELL_BITS, offset, free: cells - 1 });
+/** The narrowest level about `target`: 4 to 8 cells that reach no further than target (1 ± half). */
+function residualLevel(target: number, half: number): GuardLevel {
+  const log = Math.floor(Math.log2((2 * half * target) / 4.5));
+  const cells = Math.floor((2 * half * target) / 2 ** log);
+  return { n: log + CELL_BITS, offset: Math.ceil(target - cells * 2 ** (log - 1)), free: cells - 1 };
 }
 
-/** Half width, relative to its target, within which a residual is never flagged. */
-export function residualSafe(target: number): number {
-  const [level] = residualLevels(target, Math.floor(Math.log2(target / 48)) + CELL_BITS);
-  const cell = 2 ** (level!.n - CELL_BITS);
-  return Math.min(target - (level!.offset + cell), level!.offset + level!.free * cell - 1 - target) / target;
+/** Levels about `target` in ring 2^n: nothing beyond target (1 ± half) passes. */
+export const residualLevels = (target: number, half: number, n: number): GuardLevel[] =>
+  nestedLevels(n, residualLevel(target, half));
+
+/** Half width, relative to its target, within which a residual is never flagged: target ± a cell or so less than `half`. */
+export function residualSafe(target: number, half: number): number {
+  const { n, offset, free } = residualLevel(target, half);
+  const cell = 2 ** (n - CELL_BITS);
+  return Math.min(target - (offset + cell), offset + free * cell - 1 - target) / target;
 }

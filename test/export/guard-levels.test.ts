@@ -68,7 +68,7 @@ describe('an upper limit, every value under every mask', () => {
     const n = 10;
     const zero = 2 ** (n - 2);
     const levels = upperLevels(hi, zero, n);
-    expect(upperLimit(hi)).toBeLessThan((8 / 3) * (hi + 1));
+    expect(upperLimit(hi)).toBeLessThan((4 * hi + 8) / 3 + 2);
     probabilities(n, levels, zero).forEach((p, x) => {
       if (x >= 2 ** n - 2 ** (n - 2)) return; // below zero
       if (x <= hi) expect(p, `${x}`).toBe(0);
@@ -80,8 +80,8 @@ describe('an upper limit, every value under every mask', () => {
 describe('a residual, every value under every mask', () => {
   it.each([192, 200, 256, 300, 383])('about %i', (target) => {
     const n = 11;
-    const levels = residualLevels(target, n);
-    const safe = residualSafe(target);
+    const levels = residualLevels(target, RESIDUAL, n);
+    const safe = residualSafe(target, RESIDUAL);
     expect(safe).toBeGreaterThan(0.0208 - 2 / target);
     probabilities(n, levels, target - 2 ** (n - 1)).forEach((p, i) => {
       const off = Math.abs(i - 2 ** (n - 1)) / target;
@@ -91,7 +91,7 @@ describe('a residual, every value under every mask', () => {
   });
 
   it('has seven levels from 2^16 times the target down', () => {
-    expect(residualLevels(2 ** 10, 26)).toHaveLength(7);
+    expect(residualLevels(2 ** 10, RESIDUAL, 26)).toHaveLength(7);
   });
 });
 
@@ -138,8 +138,8 @@ describe('rings as in a program, random values and masks', () => {
   it('residuals over 2^17 times their target', () => {
     const target = 768 * 2;
     const n = Math.floor(Math.log2(target / 48)) + 4 + 21;
-    const levels = residualLevels(target, n);
-    const safe = residualSafe(target);
+    const levels = residualLevels(target, RESIDUAL, n);
+    const safe = residualSafe(target, RESIDUAL);
     const x = Float64Array.from({ length: COUNT }, (_, i) =>
       i % 2 === 0 ? Math.floor((random.uniform() - 0.5) * 2 ** n) : Math.floor(target * (1 + (random.uniform() - 0.5) * 0.2)),
     ); // prettier-ignore
