@@ -35,7 +35,7 @@ const word64 = word.refine((text) => BigInt.asIntN(64, BigInt(text)) === BigInt(
 
 const ring = z.union([ringBits, z.strictObject({ base: ringBits, plus: z.enum(['keys', 'queries']) })]);
 const shape = z.strictObject({
-  rows: z.enum(['token', 'head', 'text']),
+  rows: z.enum(['token', 'head', 'text', 'headText']),
   cols: z.union([size, z.literal('keys')]),
 });
 const base = {
@@ -46,6 +46,7 @@ const base = {
   shape,
   bound: z.exactOptional(z.number().min(0)),
 };
+const factor = z.strictObject({ longest: size, bits: z.int().min(0).max(8), centred: z.boolean() });
 const level = z.strictObject({ n: ringBits, offset: z.int(), free: count });
 const harmonics = z.array(word64).min(1).max(MAX_HARMONICS).readonly();
 const table = z.strictObject({
@@ -61,7 +62,13 @@ const table = z.strictObject({
 
 const gate = z.discriminatedUnion('op', [
   z.strictObject({ ...base, op: z.literal('embedding'), tensor: name, vocab: size, split: size }),
-  z.strictObject({ ...base, op: z.literal('bias'), tensor: name, along: z.enum(['cols', 'position', 'head']) }),
+  z.strictObject({
+    ...base,
+    op: z.literal('bias'),
+    tensor: name,
+    along: z.enum(['cols', 'position', 'head']),
+    factor: z.exactOptional(factor),
+  }),
   z.strictObject({ ...base, op: z.literal('open') }),
   z.strictObject({ ...base, op: z.literal('ext'), lift: ringBits }),
   z.strictObject({ ...base, op: z.literal('square'), rowSum: z.boolean() }),
@@ -76,6 +83,7 @@ const gate = z.discriminatedUnion('op', [
   }),
   z.strictObject({ ...base, op: z.literal('truncate'), by: z.int().min(0).max(127) }),
   z.strictObject({ ...base, op: z.literal('centre'), side: z.enum(['keys', 'queries']), by: z.int().min(0).max(127) }),
+  z.strictObject({ ...base, op: z.literal('lengthScale'), by: z.int().min(0).max(127), factor }),
   z.strictObject({
     ...base,
     op: z.literal('scale'),

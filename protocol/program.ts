@@ -32,10 +32,19 @@ export interface EmbeddingGate extends GateBase {
   readonly vocab: number;
   readonly split: number;
 }
+/** A public factor F ≈ √(longest / L) of a text of L tokens, `bits` bits behind its first (see `lengthScale`). */
+export interface LengthFactor {
+  readonly longest: number;
+  readonly bits: number;
+  /** The scores it scales are row-centred. */
+  readonly centred: boolean;
+}
 /** x + static share. */
 export interface BiasGate extends GateBase {
   readonly op: 'bias';
   readonly tensor: string;
+  /** The share is multiplied by F first; `head` only. */
+  readonly factor?: LengthFactor;
   /** cols: one value per column; position: row i of a text gets row i of the tensor; head: one value per head. */
   readonly along: 'cols' | 'position' | 'head';
 }
@@ -64,7 +73,7 @@ export interface LinearGate extends GateBase {
   readonly tensor: string;
   readonly elementwise: boolean;
 }
-/** Product of two operands. scores: Q·Kᵀ per head, (token, H)² → (head, keys). context: P·V, (head, keys)·(token, H) → (head, D). */
+/** Product of two operands. scores: Q·Kᵀ per head, (token, H)² → (head, keys). context: P·V, (head, keys)·(token, H) → (head, D). Rows text and headText for the first token's queries. */
 export interface MatmulGate extends GateBase {
   readonly op: 'matmul';
   readonly form: 'scores' | 'context';
@@ -111,6 +120,12 @@ export interface CentreGate extends GateBase {
   readonly side: 'keys' | 'queries';
   readonly by: number;
 }
+/** Queries times F, truncated by `by`. */
+export interface LengthScaleGate extends GateBase {
+  readonly op: 'lengthScale';
+  readonly by: number;
+  readonly factor: LengthFactor;
+}
 /** x·by with a small public integer. */
 export interface ScaleGate extends GateBase {
   readonly op: 'scale';
@@ -129,11 +144,11 @@ export interface AddGate extends GateBase {
 export interface ConcatGate extends GateBase {
   readonly op: 'concat';
 }
-/** (head, D) → (token, H). */
+/** (head, D) → (token, H), or (headText, D) → (text, H). */
 export interface MergeHeadsGate extends GateBase {
   readonly op: 'mergeHeads';
 }
-/** Row 0 of every text: (token, H) → (text, H). */
+/** Row 0 of every text: (token, H) → (text, H), shares or an operand. */
 export interface FirstTokenGate extends GateBase {
   readonly op: 'firstToken';
 }
@@ -141,7 +156,7 @@ export interface FirstTokenGate extends GateBase {
 export type Gate =
   | EmbeddingGate | BiasGate | OpenGate | ExtGate | SquareGate | ProductGate | LinearGate | MatmulGate | FourierGate
   | TruncateGate | CentreGate | ScaleGate | SumGate | AddGate | ConcatGate | MergeHeadsGate | FirstTokenGate
-  | PhaseGate | LiftGate | GuardGate; // prettier-ignore
+  | PhaseGate | LiftGate | GuardGate | LengthScaleGate; // prettier-ignore
 
 /** A gate whose ring has been resolved for the session's lengths, with the shapes of its input wires. */
 export type Resolved<G extends Gate = Gate> = G extends Gate

@@ -8,7 +8,9 @@ export type Rows =
   /** A·L_b rows per text, head-major: row (h, i) of a text stands at h·L_b + i. */
   | 'head'
   /** One row per text. */
-  | 'text';
+  | 'text'
+  /** A rows per text: the first token's row of every head. */
+  | 'headText';
 
 export interface Shape {
   readonly rows: Rows;
@@ -30,8 +32,18 @@ export interface Block {
   readonly cols: number;
 }
 
-const rowsOf = (rows: Rows, length: number, heads: number): number =>
-  rows === 'token' ? length : rows === 'head' ? heads * length : 1;
+function rowsOf(rows: Rows, length: number, heads: number): number {
+  switch (rows) {
+    case 'token':
+      return length;
+    case 'head':
+      return heads * length;
+    case 'text':
+      return 1;
+    case 'headText':
+      return heads;
+  }
+}
 
 /** Where each text's block lies on a wire of this shape, in the order of the texts. */
 export function blocks(shape: Shape, dims: Dims): Block[] {

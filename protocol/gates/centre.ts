@@ -41,8 +41,9 @@ interface Text {
 
 /** L z_j − Σ_j z_j or m z_i, text by text, in the ring of z. */
 function texts(gate: Resolved<CentreGate>, z: Words, dims: Dims): Text[] {
-  return blocks(gate.shape, dims).map(({ offset, rows: L, cols }) => {
-    const block = slice(z, offset, offset + L * cols);
+  return blocks(gate.shape, dims).map(({ offset, rows, cols }, b) => {
+    const L = dims.lengths[b]!;
+    const block = slice(z, offset, offset + rows * cols);
     const mapped =
       gate.side === 'keys' ? addCols(scale(block, L), neg(sumCols(block, cols))) : scale(block, centreConstants(L).m);
     return { z: mapped, offset, drop: gate.by + extra(gate.side, L) };
@@ -57,7 +58,8 @@ export const centre: GateDefinition<CentreGate> = {
   type(gate, inputs, _tensor, dims) {
     const [z] = kinds(gate, inputs, ['share']);
     fixedCols(gate, z.shape);
-    shapeIs(gate, 'input', z.shape, { rows: 'token', cols: z.shape.cols });
+    const first = gate.side === 'queries' && z.shape.rows === 'text'; // the first token's query alone
+    shapeIs(gate, 'input', z.shape, { rows: first ? 'text' : 'token', cols: z.shape.cols });
     shapeIs(gate, 'output', gate.shape, z.shape);
     scaleIs(gate, z.f - gate.by);
     const drop = most(gate, dims);

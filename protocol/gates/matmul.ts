@@ -1,5 +1,6 @@
 /**
- * Product of two opened operands x = E + A, y = D + C, per text and per head. scores: Q Kᵀ; context: P V.
+ * Product of two opened operands x = E + A, y = D + C, per text and per head. scores: Q Kᵀ; context: P V. Queries of every token,
+ * or of the first one alone (rows `text`; scores then have rows `headText`).
  *
  * [x y]_i = E C_i + A_i D + [A C]_i, party 0 adds E D by multiplying E with C_0 + D.
  * Source: Beaver '91; masked-suite design, section 4; specification linear.py (`beaver_*`).
@@ -23,7 +24,7 @@ import {
 import type { GateDefinition } from '../gate.ts';
 import { reduce, splitHeads } from '../layout.ts';
 import type { MatmulGate, Resolved } from '../program.ts';
-import { rowCount, type Dims } from '../shape.ts';
+import { count, rowCount, type Dims } from '../shape.ts';
 
 type Pair = readonly [Words, Words];
 
@@ -31,8 +32,12 @@ type Pair = readonly [Words, Words];
 function byHead(gate: Resolved<MatmulGate>, x: Words, y: Words, dims: Dims): Pair {
   const hidden = y.length / rowCount('token', dims);
   const left = reduce(x, gate.n);
-  return [gate.form === 'scores' ? splitHeads(left, hidden, dims) : left, splitHeads(reduce(y, gate.n), hidden, dims)];
+  const split = gate.form === 'scores' && gate.shape.rows === 'head'; // one row's heads lie side by side
+  return [split ? splitHeads(left, hidden, dims) : left, splitHeads(reduce(y, gate.n), hidden, dims)];
 }
+
+/** Rows of the first operand in a text of L tokens, for each head. */
+const queries = (gate: Resolved<MatmulGate>, L: number): number => (gate.shape.rows === 'head' ? L : 1);
 
 /** Σ over the pairs of the products of their heads: (head, keys) or (head, D). */
 function products(gate: Resolved<MatmulGate>, pairs: readonly Pair[], dims: Dims): Words {
@@ -40,11 +45,12 @@ function products(gate: Resolved<MatmulGate>, pairs: readonly Pair[], dims: Dims
   const parts: Words[] = [];
   let [xAt, yAt] = [0, 0];
   for (const L of dims.lengths) {
-    const xSize = gate.form === 'scores' ? L * D : L * L;
+    const m = queries(gate, L);
+    const xSize = m * (gate.form === 'scores' ? D : L);
     for (let h = 0; h < dims.heads; h++) {
       const [first, ...rest] = pairs.map(([x, y]) => {
         const [a, b] = [slice(x, xAt, xAt + xSize), slice(y, yAt, yAt + L * D)];
-        return gate.form === 'scores' ? matmulTransposed(a, b, L, D, L) : dense(a, b, L, L, D);
+        return gate.form === 'scores' ? matmulTransposed(a, b, m, D, L) : dense(a, b, m, L, D);
       });
       parts.push(rest.reduce(add, first!));
       xAt += xSize;
@@ -54,8 +60,9 @@ function products(gate: Resolved<MatmulGate>, pairs: readonly Pair[], dims: Dims
   return concatWords(parts);
 }
 
-/** Multiply-adds of one product of every head: heads · L² · D a text in both forms. */
-const size = (hidden: number, dims: Dims): number => dims.lengths.reduce((sum, L) => sum + L * L * hidden, 0);
+/** Multiply-adds of one product of every head: heads · queries · L · D a text in both forms. */
+const size = (gate: Resolved<MatmulGate>, hidden: number, dims: Dims): number =>
+  dims.lengths.reduce((sum, L) => sum + queries(gate, L) * L * hidden, 0);
 
 export const matmul: GateDefinition<MatmulGate> = {
   op: 'matmul',
@@ -70,22 +77,20 @@ export const matmul: GateDefinition<MatmulGate> = {
       `${hidden} columns do not divide into ${dims.heads} heads`,
       'correct the shapes',
     );
-    const token = { rows: 'token', cols: hidden } as const;
-    const keys = { rows: 'head', cols: 'keys' } as const;
-    const head = { rows: 'head', cols: hidden / dims.heads } as const;
-    shapeIs(gate, 'first operand', x.shape, gate.form === 'scores' ? token : keys);
-    shapeIs(gate, 'second operand', y.shape, token);
+    const first = x.shape.rows === 'text' || x.shape.rows === 'headText';
+    const rows = first ? 'headText' : 'head';
+    const keys = { rows, cols: 'keys' } as const;
+    const head = { rows, cols: hidden / dims.heads } as const;
+    const query = { rows: first ? 'text' : 'token', cols: hidden } as const;
+    shapeIs(gate, 'first operand', x.shape, gate.form === 'scores' ? query : keys);
+    shapeIs(gate, 'second operand', y.shape, { rows: 'token', cols: hidden });
     shapeIs(gate, 'output', gate.shape, gate.form === 'scores' ? keys : head);
     scaleIs(gate, x.f + y.f);
     return shareWire(gate);
   },
   cost(gate, [, y], dims) {
-    const words =
-      gate.form === 'scores'
-        ? dims.heads * dims.lengths.reduce((sum, L) => sum + L * L, 0)
-        : rowCount('head', dims) * fixedCols(gate, gate.shape);
-    const adds = size(fixedCols(gate, y!.shape), dims);
-    return cost({ dealtBits: gate.n * words, party: 2 * adds, assistant: adds });
+    const adds = size(gate, fixedCols(gate, y!.shape), dims);
+    return cost({ dealtBits: gate.n * count(gate.shape, dims), party: 2 * adds, assistant: adds });
   },
   error: () => 0,
   deal(gate, inputs, context) {

@@ -1,11 +1,18 @@
 /**
- * (head, D) → (token, heads·D): the heads' outputs side by side.
+ * (head, D) → (token, heads·D): the heads' outputs side by side; (headText, D) → (text, heads·D), where they lie so already.
  * Source: Vaswani et al. 2017, section 3.2.2. Error: none. Cost: none.
  */
 import { LOCAL, fixedCols, kinds, ringFits, scaleIs, shapeIs, share, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { mergeHeads as merge, reduce } from '../layout.ts';
-import type { MergeHeadsGate } from '../program.ts';
+import type { MergeHeadsGate, Resolved } from '../program.ts';
+import type { Dims } from '../shape.ts';
+import type { Words } from '../../ring/index.ts';
+
+function merged(gate: Resolved<MergeHeadsGate>, x: Words, dims: Dims): Words {
+  const words = reduce(x, gate.n);
+  return gate.shape.rows === 'text' ? words : merge(words, fixedCols(gate, gate.shape), dims);
+}
 
 export const mergeHeads: GateDefinition<MergeHeadsGate> = {
   op: 'mergeHeads',
@@ -13,15 +20,13 @@ export const mergeHeads: GateDefinition<MergeHeadsGate> = {
     const [x] = kinds(gate, inputs, ['share']);
     const D = fixedCols(gate, x.shape);
     ringFits(gate, x.n, 'its input');
-    shapeIs(gate, 'input', x.shape, { rows: 'head', cols: D });
-    shapeIs(gate, 'output', gate.shape, { rows: 'token', cols: D * dims.heads });
+    const first = x.shape.rows === 'headText';
+    shapeIs(gate, 'input', x.shape, { rows: first ? 'headText' : 'head', cols: D });
+    shapeIs(gate, 'output', gate.shape, { rows: first ? 'text' : 'token', cols: D * dims.heads });
     scaleIs(gate, x.f);
     return shareWire(gate);
   },
   ...LOCAL,
-  party: opensNothing((gate, inputs, { dims }) => ({
-    kind: 'share',
-    x: merge(reduce(share(inputs[0]), gate.n), fixedCols(gate, gate.shape), dims),
-  })),
-  clear: (gate, [x], { dims }) => ({ x: merge(reduce(x!.x, gate.n), fixedCols(gate, gate.shape), dims) }),
+  party: opensNothing((gate, inputs, { dims }) => ({ kind: 'share', x: merged(gate, share(inputs[0]), dims) })),
+  clear: (gate, [x], { dims }) => ({ x: merged(gate, x!.x, dims) }),
 };

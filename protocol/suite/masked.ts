@@ -9,6 +9,7 @@ import { ext } from '../gates/ext.ts';
 import { firstToken } from '../gates/first-token.ts';
 import { fourier } from '../gates/fourier.ts';
 import { guard } from '../gates/guard.ts';
+import { lengthScale } from '../gates/length-scale.ts';
 import { lift } from '../gates/lift.ts';
 import { linear } from '../gates/linear.ts';
 import { matmul } from '../gates/matmul.ts';
@@ -28,7 +29,7 @@ export type Suite = { readonly [Op in Gate['op']]: GateDefinition<Extract<Gate, 
 
 export const masked: Suite = {
   embedding, bias, open, ext, square, product, linear, matmul, fourier, truncate, centre, scale, sum, add, concat, mergeHeads,
-  firstToken, phase, lift, guard,
+  firstToken, phase, lift, guard, lengthScale,
 }; // prettier-ignore
 
 /** The definition of a gate of any op. The table pairs every op with its own gate type, which TypeScript cannot follow here. */

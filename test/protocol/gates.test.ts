@@ -6,6 +6,7 @@ import { RefusedError } from '../../common/errors.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
 import { extLift } from '../../protocol/gates/ext.ts';
 import { centreConstants } from '../../protocol/gates/centre.ts';
+import { lengthConstants, lengthFraction, mostDropped } from '../../protocol/gates/length-scale.ts';
 import { definitionOf, masked } from '../../protocol/suite/masked.ts';
 import { blocks, count, type Dims } from '../../protocol/shape.ts';
 import { add, concatWords, slice, sub, toBigInts, xor, zeros, type Words } from '../../ring/index.ts';
@@ -75,8 +76,9 @@ describe.each(OPS)('%s', (op) => {
           return run({ ...made, inputs, ...(ids && types && { ids, types }) }, one, draw);
         });
         const apart = sub(concatWords(alone.map(held)), held(whole));
-        // The rounding of a Fourier gate depends on its mask: twice its declared error. Everything else is exact.
-        const most = op === 'fourier' ? 2 * definitionOf(whole.gate).error(whole.gate) : 0;
+        // The rounding of a Fourier gate depends on its mask, that of a scaled static share on its pad: twice the declared error.
+        // Everything else is exact.
+        const most = op === 'fourier' || op === 'bias' ? 2 * definitionOf(whole.gate).error(whole.gate) : 0;
         for (const difference of signedIntegers(apart)) expect(Math.abs(Number(difference))).toBeLessThanOrEqual(most);
       }),
       { numRuns: 30 },
@@ -108,6 +110,26 @@ describe('the client’s embedding', () => {
   ])('refuses ids %j with types %j', (ids, types) =>
     expect(() => clientEmbedding(gate, ids, types, ...masks(ids.length))).toThrow(RefusedError),
   );
+});
+
+describe('lengthScale', () => {
+  const factors = [1, 2, 3, 61, 64, 100, 512].flatMap((longest) =>
+    [0, 2, 3, 8].flatMap((bits) => [true, false].map((centred) => ({ longest, bits, centred }))),
+  );
+  it.each(factors)('%o: F is √(longest / L) to within half a unit of its last bit', (factor) => {
+    for (let L = 1; L <= factor.longest; L++) {
+      const { by, drop } = lengthFraction(L, factor);
+      const wanted = Math.sqrt(factor.longest / L);
+      expect(Math.abs(by / 2 ** drop / wanted - 1)).toBeLessThanOrEqual(2 ** -(factor.bits + 1) * (1 + 1e-12));
+      expect(drop).toBeLessThanOrEqual(mostDropped(factor));
+      expect(by).toBeLessThan(2 ** 31);
+      // queries are multiplied by m / 2^s, keys of centred scores by L / 2^k: together F
+      const { m, s } = lengthConstants(L, factor);
+      expect(s).toBeLessThanOrEqual(factor.bits);
+      const keys = factor.centred ? L / 2 ** centreConstants(L).k : 1;
+      expect((m / 2 ** s) * keys).toBe(by / 2 ** drop);
+    }
+  });
 });
 
 describe('centre', () => {

@@ -1,7 +1,8 @@
 /** For every gate of the suite, small programs around it at random rings, shapes and batches, with values at the ends of their ranges. */
 import { centringBits } from '../../protocol/resolve.ts';
+import { mostDropped } from '../../protocol/gates/length-scale.ts';
 import { tableRows } from '../../protocol/gates/embedding.ts';
-import type { FourierTable, Gate, TensorSpec, TrigTable } from '../../protocol/program.ts';
+import type { FourierTable, Gate, LengthFactor, TensorSpec, TrigTable } from '../../protocol/program.ts';
 import { count, type Dims, type Rows, type Shape } from '../../protocol/shape.ts';
 import { fromBigInts, gather, type Words } from '../../ring/index.ts';
 import { seeded, shareOf, type Input, type Random, type Setup } from './gate-harness.ts';
@@ -65,10 +66,12 @@ const gate = (name: string, from: readonly number[], n: number, shape: Shape, f 
   f,
   shape,
 });
-const rows = (draw: Draw): Rows => draw.one(['token', 'head', 'text'] as const);
+const rows = (draw: Draw): Rows => draw.one(['token', 'head', 'text', 'headText'] as const);
 /** Any shape a wire may have. */
 const anyShape = (draw: Draw): Shape =>
-  draw.int(0, 2) === 0 ? { rows: 'head', cols: 'keys' } : { rows: rows(draw), cols: draw.int(1, 5) };
+  draw.int(0, 2) === 0
+    ? { rows: draw.one(['head', 'headText'] as const), cols: 'keys' }
+    : { rows: rows(draw), cols: draw.int(1, 5) };
 const fixedShape = (draw: Draw): Shape => ({ rows: rows(draw), cols: draw.int(1, 5) });
 /** Rings around the changes of storage, and any others. */
 const ring = (draw: Draw, from: number, to: number): number => {
@@ -100,6 +103,12 @@ function someColumns(draw: Draw, shape: Shape): { part: Shape; columns: readonly
   const to = draw.int(from + 1, shape.cols as number);
   return { part: { rows: shape.rows, cols: to - from }, columns: [from, to] };
 }
+
+const lengthFactor = (draw: Draw, dims: Dims): LengthFactor => ({
+  longest: Math.max(...dims.lengths) + draw.one([0, 1, 5, 600]),
+  bits: draw.int(0, 8),
+  centred: draw.int(0, 1) === 1,
+});
 
 function table(draw: Draw): FourierTable {
   const g2 = draw.int(8, 20);
@@ -133,14 +142,15 @@ const cases: Record<Gate['op'], Make> = {
     const along = draw.one(['cols', 'position', 'head'] as const);
     const cols = draw.int(1, 4);
     const shape: Shape =
-      along === 'head' ? { rows: 'head', cols: draw.one(['keys', cols] as const) }
+      along === 'head' ? { rows: draw.one(['head', 'headText'] as const), cols: draw.one(['keys', cols] as const) }
       : along === 'position' ? { rows: 'token', cols } : { rows: rows(draw), cols }; // prettier-ignore
     const longest = Math.max(...dims.lengths);
     const [m, width] = along === 'head' ? [1, dims.heads] : along === 'position' ? [longest + draw.int(0, 2), cols] : [1, cols];
     const x = inputs.share(n + draw.int(0, 3), shape);
+    const factor = along === 'head' && n <= 110 && draw.int(0, 1) === 1 ? lengthFactor(draw, dims) : undefined;
     return {
-      gates: [{ ...gate('g', [x], n, shape), op: 'bias', tensor: 'W', along }],
-      tensors: tensor(draw, 'share', n + draw.int(0, 3), m, width),
+      gates: [{ ...gate('g', [x], n, shape), op: 'bias', tensor: 'W', along, ...(factor && { factor }) }],
+      tensors: tensor(draw, 'share', n + (factor ? mostDropped(factor) : 0) + draw.int(0, 3), m, width),
     };
   },
   open(draw, _, inputs) {
@@ -196,16 +206,19 @@ const cases: Record<Gate['op'], Make> = {
   },
   matmul(draw, dims, inputs) {
     const [n, D, form] = [ring(draw, 1, 125), draw.int(1, 3), draw.one(['scores', 'context'] as const)];
+    const first = draw.int(0, 1) === 1;
     const token: Shape = { rows: 'token', cols: D * dims.heads };
-    const keys: Shape = { rows: 'head', cols: 'keys' };
+    const query: Shape = { rows: first ? 'text' : 'token', cols: D * dims.heads };
+    const perHead = first ? 'headText' : 'head';
+    const keys: Shape = { rows: perHead, cols: 'keys' };
     const [nx, ny] = [n + draw.int(0, 3), n + draw.int(0, 3)];
-    const x = inputs.share(nx, form === 'scores' ? token : keys);
+    const x = inputs.share(nx, form === 'scores' ? query : keys);
     const y = inputs.share(ny, token);
     return {
       gates: [
         { ...gate('x', [x], nx, inputs.list[x]!.shape), op: 'open' },
         { ...gate('y', [y], ny, token), op: 'open' },
-        { ...gate('g', [y + 1, y + 2], n, form === 'scores' ? keys : { rows: 'head', cols: D }), op: 'matmul', form },
+        { ...gate('g', [y + 1, y + 2], n, form === 'scores' ? keys : { rows: perHead, cols: D }), op: 'matmul', form },
       ],
     };
   },
@@ -231,7 +244,7 @@ const cases: Record<Gate['op'], Make> = {
   },
   centre(draw, dims, inputs) {
     const side = draw.one(['keys', 'queries'] as const);
-    const shape: Shape = { rows: 'token', cols: draw.int(1, 4) };
+    const shape: Shape = { rows: side === 'queries' ? draw.one(['token', 'text'] as const) : 'token', cols: draw.int(1, 4) };
     const [n, by, extra] = [ring(draw, 1, 90), draw.int(0, 20), centringBits(dims)[side]];
     const x = inputs.share(n + by + extra + draw.int(0, 3), shape);
     return { gates: [{ ...gate('g', [x], n, shape, -by), op: 'centre', side, by }] };
@@ -258,8 +271,9 @@ const cases: Record<Gate['op'], Make> = {
   },
   mergeHeads(draw, dims, inputs) {
     const [n, D] = [ring(draw, 1, 125), draw.int(1, 3)];
-    const x = inputs.share(n + draw.int(0, 3), { rows: 'head', cols: D });
-    return { gates: [{ ...gate('g', [x], n, { rows: 'token', cols: D * dims.heads }), op: 'mergeHeads' }] };
+    const first = draw.int(0, 1) === 1;
+    const x = inputs.share(n + draw.int(0, 3), { rows: first ? 'headText' : 'head', cols: D });
+    return { gates: [{ ...gate('g', [x], n, { rows: first ? 'text' : 'token', cols: D * dims.heads }), op: 'mergeHeads' }] };
   },
   phase(draw, _, inputs) {
     const [n, shape] = [ring(draw, 1, 125), anyShape(draw)];
@@ -308,8 +322,17 @@ const cases: Record<Gate['op'], Make> = {
   },
   firstToken(draw, _, inputs) {
     const [n, cols] = [ring(draw, 1, 125), draw.int(1, 4)];
-    const x = inputs.share(n + draw.int(0, 3), { rows: 'token', cols });
-    return { gates: [{ ...gate('g', [x], n, { rows: 'text', cols }), op: 'firstToken' }] };
+    const nx = n + draw.int(0, 3);
+    const x = inputs.share(nx, { rows: 'token', cols });
+    const opened = draw.int(0, 1) === 1;
+    const open: Gate[] = opened ? [{ ...gate('x', [x], nx, { rows: 'token', cols }), op: 'open' }] : [];
+    return { gates: [...open, { ...gate('g', [x + open.length], n, { rows: 'text', cols }), op: 'firstToken' }] };
+  },
+  lengthScale(draw, dims, inputs) {
+    const shape: Shape = { rows: draw.one(['token', 'text'] as const), cols: draw.int(1, 4) };
+    const [n, by, factor] = [ring(draw, 1, 90), draw.int(0, 20), lengthFactor(draw, dims)];
+    const x = inputs.share(n + by + factor.bits + draw.int(0, 3), shape);
+    return { gates: [{ ...gate('g', [x], n, shape, -by), op: 'lengthScale', by, factor }] };
   },
 }; // prettier-ignore
 
