@@ -66,10 +66,17 @@ export function interpret({ tf, backend }: Loaded, plan: Plan, values: Values, s
         node,
         tf.tidy(() => kernel(run, node, inputs)),
       );
+      checkShape(node, values.get(node).shape, run.lengths(node.shape));
       values.free(free);
     }
   } catch (error) {
     values.freeAll();
     throw error;
   }
+}
+
+/** Lengths that do not fit show here on every backend, whatever it makes of them. */
+function checkShape(node: Node, actual: readonly number[], declared: readonly number[]): void {
+  if (actual.length === declared.length && actual.every((n, i) => n === declared[i])) return;
+  throw new Error(`${node.op.name}: shape (${actual.join(', ')}), and the graph says (${declared.join(', ')})`);
 }

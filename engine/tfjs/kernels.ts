@@ -83,10 +83,14 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   expand: ({ tf, lengths }, node, [x]) => tf.broadcastTo(x!, lengths(node.shape)),
   transpose: ({ tf }, node, [x]) => tf.transpose(x!, [...(node.attributes['order'] as readonly number[])]),
   slice: ({ tf, lengths }, node, [x]) => {
+    const [axis, from] = [number(node, 'axis'), number(node, 'from')];
     const size = lengths(node.shape);
+    // The WebAssembly backend reads on beyond the end.
+    if (from + size[axis]! > x!.shape[axis]!)
+      throw new Error(`slice: ${size[axis]} from ${from} on of an axis of length ${x!.shape[axis]}`);
     return tf.slice(
       x!,
-      size.map((_, axis) => (axis === number(node, 'axis') ? number(node, 'from') : 0)),
+      size.map((_, i) => (i === axis ? from : 0)),
       size,
     );
   },

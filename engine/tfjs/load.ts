@@ -116,6 +116,8 @@ function namespace(module: unknown): Tf {
 function prepareThreads(threads: number): void {
   process.env['TF_NUM_INTRAOP_THREADS'] = String(threads);
   process.env['TF_NUM_INTEROP_THREADS'] = '1';
+  // Warnings and errors only, unless the user wants more.
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '1';
 }
 
 let taken: number | undefined;
