@@ -67,6 +67,7 @@ describe('axes', () => {
         expect(axis.ticks.length).toBeGreaterThanOrEqual(2);
         expect(axis.ticks.length).toBeLessThanOrEqual(9);
       }),
+      { numRuns: 2000, examples: [[5e-324, 5e-324], [-1e-310, -1e-310], [0, 1e-12], [-1e9, 1e9]] }, // prettier-ignore
     );
   });
 
@@ -187,7 +188,7 @@ describe('the page', () => {
     expect(byClass(layers, 'line').length).toBe(4);
     // Layer 3: 4/1 at step 1, 4/60 at the last.
     expect(row(byTag(layers, 'table')[0]!, 4)).toEqual(['layer 3', '4', '0.06667']);
-    expect(text).toContain('wider than aimed at in layer 1');
+    expect(text).toContain('beyond the shaded interval in layer 1');
     expect(text).toContain('a'.repeat(64));
   });
 

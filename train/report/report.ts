@@ -101,12 +101,15 @@ function residualTable(pairs: readonly (readonly [number, number])[]): Markup {
 function rangesSection(runs: readonly Run[]): Markup | undefined {
   const ofWire = (wire: string): WireRange[] =>
     runs.flatMap(({ record }) => (record.ranges ?? []).filter((range) => range.wire === wire));
-  const cards = runs.flatMap(({ name, record }, i) => {
-    const wires = [...new Set((record.ranges ?? []).map(({ wire }) => wire))];
-    return wires.map((wire, j) =>
-      rangeCard(`range-${i}-${j}`, wire, runs.length > 1 ? name : undefined, record.ranges!, ofWire(wire)),
-    );
-  });
+  const wires = [...new Set(runs.flatMap(({ record }) => (record.ranges ?? []).map(({ wire }) => wire)))];
+  // By wire, then by run: what is compared stands side by side.
+  const cards = wires.flatMap((wire, i) =>
+    runs.flatMap(({ name, record }, j) => {
+      const ranges = (record.ranges ?? []).filter((range) => range.wire === wire);
+      if (ranges.length === 0) return [];
+      return [rangeCard(`range-${i}-${j}`, wire, runs.length > 1 ? name : undefined, ranges, ofWire(wire))];
+    }),
+  );
   if (cards.length === 0) return undefined;
   return h(
     'section',
@@ -125,21 +128,21 @@ function rangeCard(
   id: string,
   wire: string,
   run: string | undefined,
-  all: readonly WireRange[],
+  unsorted: readonly WireRange[],
   everyRun: readonly WireRange[],
 ): Markup {
-  const ranges = all.filter((range) => range.wire === wire).toSorted((a, b) => a.layer - b.layer);
+  const ranges = unsorted.toSorted((a, b) => a.layer - b.layer);
   const title = wire.charAt(0).toUpperCase() + wire.slice(1);
   const outside = ranges.filter(leaves).map(({ layer }) => layer);
   const bounded = ranges.some(({ interval }) => interval !== undefined);
+  const where =
+    outside.length === ranges.length
+      ? 'every layer'
+      : `${outside.length === 1 ? 'layer' : 'layers'} ${outside.join(', ')}`;
   const status =
     outside.length === 0
-      ? h('span', { class: 'status in' }, '✓ all layers inside')
-      : h(
-          'span',
-          { class: 'status out' },
-          `↔ wider than aimed at in ${outside.length === 1 ? 'layer' : 'layers'} ${outside.join(', ')}`,
-        );
+      ? h('span', { class: 'status in' }, '✓ inside in every layer')
+      : h('span', { class: 'status out' }, `↔ beyond the shaded interval in ${where}`);
   return h(
     'section',
     { class: 'card' },

@@ -21,7 +21,7 @@ export function linearAxis(
 ): Axis {
   if (low === high) {
     // A constant is drawn in the middle.
-    const margin = low === 0 ? 1 : Math.abs(low) / 2;
+    const margin = Math.abs(low) < 1e-300 ? 1 : Math.abs(low) / 2;
     return linearAxis([low - margin, high + margin], [from, to], { count, widen });
   }
   const step = roundStep((high - low) / count);
