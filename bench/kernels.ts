@@ -1,10 +1,9 @@
-#!/usr/bin/env node
 /**
  * Speed of the ring kernels, one thread: matrix products, key stream and packing, for every set of kernels that runs here.
  * Results are compared between sets before anything is timed.
- *   node dist/bench/kernels.js [--json]
+ *   npm run --silent bench -- kernels [--json]
  */
-import { pathToFileURL } from 'node:url';
+import type { Command } from 'commander';
 import { equal, kernels, type Kernels, matmul, pack, setKernels, unpack, type Words } from '../ring/index.ts';
 import { availableKernels, loadKernels } from '../ring/kernels/node.ts';
 import { expand } from '../ring/prg-node.ts';
@@ -114,9 +113,14 @@ export async function benchKernels(options: BenchOptions = FULL): Promise<Kernel
 const line = (f: KernelFigure): string =>
   `${f.what.padEnd(11)} ring ${String(f.n).padStart(3)}  ${f.size.padStart(13)}  ${f.kernels.padEnd(8)} ${(f.value / 1e9).toFixed(2).padStart(7)} G${f.unit}`;
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const figures = await benchKernels();
-  process.stdout.write(
-    process.argv.includes('--json') ? `${JSON.stringify(figures)}\n` : `${figures.map(line).join('\n')}\n`,
-  );
+export function addKernelsBench(program: Command): void {
+  program
+    .command('kernels')
+    .description('Ring kernels on one thread: products, key stream, packing, for every set that runs here.')
+    .option('--json', 'one JSON array as the last line')
+    .addHelpText('after', '\nExample:\n  npm run --silent bench -- kernels --json\n')
+    .action(async ({ json }: { readonly json?: boolean }) => {
+      const figures = await benchKernels();
+      process.stdout.write(json ? `${JSON.stringify(figures)}\n` : `${figures.map(line).join('\n')}\n`);
+    });
 }

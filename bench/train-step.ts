@@ -1,5 +1,5 @@
 /** Seconds of one MiniLM training step (forward, backward, clipping, AdamW) beside the engine's matrix-product peak. */
-import { pathToFileURL } from 'node:url';
+import { Option, type Command } from 'commander';
 import { bertFeeds, bertGraph } from '../engine/bert.ts';
 import { float32, type Engine, type State } from '../engine/engine.ts';
 import {
@@ -19,7 +19,7 @@ import {
 import { createEngine } from '../engine/onnxruntime.ts';
 import { adamW } from '../engine/optimizer.ts';
 import { CounterRandom } from '../common/random.ts';
-import type { ModelConfig, SoftmaxAct } from '../model/config.ts';
+import { SOFTMAX_ACTS, type ModelConfig, type SoftmaxAct } from '../model/config.ts';
 import { parameterShapes } from '../model/names.ts';
 
 export interface TrainStepResult {
@@ -153,19 +153,27 @@ export async function trainStep(options: TrainStepOptions): Promise<TrainStepRes
   return { steps, peakGflops, threads };
 }
 
-const option = (name: string, fallback: string): string => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? fallback : (process.argv[at + 1] ?? fallback);
-};
+interface TrainOptions {
+  readonly threads: number;
+  readonly repeats: number;
+  readonly normaliser: SoftmaxAct;
+  readonly json?: boolean;
+}
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const result = await trainStep({
-    threads: Number(option('threads', '2')),
-    repeats: Number(option('repeats', '5')),
-    normaliser: option('normaliser', 'softmax') as SoftmaxAct,
-  });
-  for (const s of result.steps)
-    process.stderr.write(`${s.batch}×${s.length}: ${s.seconds.toFixed(3)} s, ${s.gflops.toFixed(0)} GFLOP/s\n`);
-  process.stderr.write(`matmul peak ${result.peakGflops.toFixed(0)} GFLOP/s, ${result.threads} threads\n`);
-  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify(result)}\n`);
+export function addTrainBench(program: Command): void {
+  program
+    .command('train')
+    .description('One MiniLM training step: forward, backward, clipping, AdamW.')
+    .option('--threads <n>', 'threads of the engine', Number, 2)
+    .option('--repeats <n>', 'measured steps', Number, 5)
+    .addOption(new Option('--normaliser <name>', 'attention').choices([...SOFTMAX_ACTS]).default('softmax'))
+    .option('--json', 'one JSON object as the last line')
+    .addHelpText('after', '\nExample:\n  npm run --silent bench -- train --threads 2 --json\n')
+    .action(async ({ json, ...options }: TrainOptions) => {
+      const result = await trainStep(options);
+      for (const s of result.steps)
+        process.stderr.write(`${s.batch}×${s.length}: ${s.seconds.toFixed(3)} s, ${s.gflops.toFixed(0)} GFLOP/s\n`);
+      process.stderr.write(`matmul peak ${result.peakGflops.toFixed(0)} GFLOP/s, ${result.threads} threads\n`);
+      if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    });
 }

@@ -10,10 +10,10 @@ import type { Deployment } from '../../runtime/transport/deployment.ts';
 import { packageFile } from '../ui/package.ts';
 import { makeDeployment, type Ports } from './keygen.ts';
 import type { Waits } from './options.ts';
-import type { RoleMessage, StartMessage } from './serve.ts';
+import type { RoleMessage, ServedMessage, StartMessage } from './serve.ts';
 
 const ROLES = ['assistant', 'party0', 'party1'] as const;
-type Role = (typeof ROLES)[number];
+export type Role = (typeof ROLES)[number];
 const NAMES: Readonly<Record<Role, string>> = { assistant: 'the assistant', party0: 'party 0', party1: 'party 1' };
 
 /** Three roles share the cores of one host: background threads of the garbage collector only get in their way (−30 % CPU). */
@@ -31,6 +31,8 @@ export interface LocalOptions extends Waits {
   readonly start?: StartMessage;
   /** Lines of the roles. */
   log(line: string): void;
+  /** What a role reports where `start` asks it to measure. */
+  told?(role: Role, message: ServedMessage): void;
 }
 
 interface Child {
@@ -137,7 +139,8 @@ export class LocalRoles {
         if (message.kind === 'ready') {
           clearTimeout(timer);
           ready();
-        } else this.#reasons.push(new Failure(message.message, message.hint, message.exitCode));
+        } else if (message.kind !== 'failed') options.told?.(role, message);
+        else this.#reasons.push(new Failure(message.message, message.hint, message.exitCode));
       });
       child.once('error', (error) =>
         this.#fail(new PeerError(`${NAMES[role]} could not be started: ${error.message}`, 'run `npm ci` again')),

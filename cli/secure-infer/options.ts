@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { dirname, join } from 'node:path';
 import { InputError } from '../../common/errors.ts';
+import { PLANS, type PlanOptions } from '../../export/make-plan.ts';
 import { readExamples, type Example } from '../../data/read.ts';
 
 export interface QuestionOptions {
@@ -48,6 +49,14 @@ export const wholeNumber = (text: string): number => {
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number of at least 1 is due.');
   return value;
 };
+
+/** @throws InputError for a plan nobody defined */
+export function planOf(name: string): PlanOptions {
+  const plan = Object.hasOwn(PLANS, name) ? PLANS[name] : undefined;
+  if (plan === undefined)
+    throw new InputError(`--plan ${name}: no such plan`, `choose one of ${Object.keys(PLANS).join(', ')}`);
+  return plan;
+}
 
 export interface Waits {
   readonly timeout: number;

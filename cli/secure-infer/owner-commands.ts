@@ -1,21 +1,18 @@
 /** `secure-infer explain` and `interpret`: what a run costs and what it computes, without secrecy. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import { Failure, InputError, RefusedError } from '../../common/errors.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { fixedPredict, interpret } from '../../export/clear.ts';
 import { loadProvider, type Provider } from '../../export/provider.ts';
-import { parseProgram } from '../../protocol/codec.ts';
-import { programCost } from '../../protocol/cost.ts';
 import { decode } from '../../ring/index.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { decodeAnswer } from '../../runtime/client/answer.ts';
 import { seededMasks, tapeOf } from '../../runtime/memory.ts';
 import { tokenise } from './asker.ts';
-import { questions, wholeNumber, withQuestions, type QuestionOptions } from './options.ts';
+import { questions, withQuestions, type QuestionOptions } from './options.ts';
+import { addExplainCommand } from './explain-command.ts';
 import { readClient, readRounding } from './transcript.ts';
 
 interface InterpretOptions extends QuestionOptions {
@@ -87,83 +84,6 @@ const plain = (line: object): string =>
     .map(([key, value]) => `${key} ${JSON.stringify(value)}`)
     .join('  ');
 
-interface ExplainOptions {
-  readonly tokens: number;
-  readonly gates?: boolean;
-  readonly json?: boolean;
-}
-
-interface Row {
-  readonly name: string;
-  gates: number;
-  openedBits: number;
-  dealtBits: number;
-  clientBits: number;
-  multiplyAdds: number;
-}
-
-async function explain(dir: string, options: ExplainOptions): Promise<void> {
-  const found = ['.', 'assistant', 'provider', 'party0', 'party1']
-    .map((role) => join(dir, role, 'program.json'))
-    .find(existsSync);
-  if (found === undefined) throw new InputError(`${dir}: no program.json`, 'Give a folder that export-shares wrote.');
-  const program = parseProgram(await readFile(found, 'utf8'), found);
-  const cost = programCost(program, { lengths: [options.tokens], heads: program.heads });
-  const rows = new Map<string, Row>();
-  for (const gate of cost.gates) {
-    const key = options.gates ? gate.name : gate.op;
-    const row = rows.get(key) ?? { name: key, gates: 0, openedBits: 0, dealtBits: 0, clientBits: 0, multiplyAdds: 0 };
-    row.gates++;
-    row.openedBits += gate.cost.openedBits;
-    row.dealtBits += gate.cost.dealtBits;
-    row.clientBits += gate.cost.clientBits;
-    row.multiplyAdds += gate.cost.multiplyAdds.party0;
-    rows.set(key, row);
-  }
-  const { total } = cost;
-  if (options.json) {
-    process.stdout.write(`${JSON.stringify({ tokens: options.tokens, gates: [...rows.values()], total })}\n`);
-    return;
-  }
-  const bytes = (bits: number): string =>
-    bits === 0 ? '' : bits < 8e6 ? `${(bits / 8e3).toFixed(1)} kB` : `${(bits / 8e6).toFixed(2)} MB`;
-  const millions = (count: number): string => (count === 0 ? '' : `${(count / 1e6).toFixed(1)} M`);
-  const line = (cells: readonly string[]): string =>
-    `${cells[0]!.padEnd(18)}${cells
-      .slice(1)
-      .map((c) => c.padStart(13))
-      .join('')}\n`;
-  process.stdout.write(
-    pc.bold(line([options.gates ? 'gate' : 'op', 'gates', 'opened', 'dealt', 'from client', 'products'])),
-  );
-  for (const r of rows.values())
-    process.stdout.write(
-      line([
-        r.name,
-        String(r.gates),
-        bytes(r.openedBits),
-        bytes(r.dealtBits),
-        bytes(r.clientBits),
-        millions(r.multiplyAdds),
-      ]),
-    );
-  process.stdout.write(
-    pc.bold(
-      line([
-        'total',
-        String(cost.gates.length),
-        bytes(total.openedBits),
-        bytes(total.dealtBits),
-        bytes(total.clientBits),
-        millions(total.multiplyAdds.party0),
-      ]),
-    ),
-  );
-  process.stdout.write(
-    `${total.rounds} rounds for ${options.tokens} tokens. Opened: each party to the other. Dealt: assistant to party 1. Products: ring multiply-adds of each party.\n`,
-  );
-}
-
 export function addOwnerCommands(program: Command): void {
   withQuestions(program.command('interpret <provider>'))
     .description(
@@ -180,12 +100,5 @@ export function addOwnerCommands(program: Command): void {
       '\nExamples:\n  secure-infer interpret bundles --file texts.txt --json\n  secure-infer interpret bundles --file texts.txt --seed 1 --transcript t\n',
     )
     .action(interpretCommand);
-  program
-    .command('explain <bundle>')
-    .description('What answering one text costs, by sort of gate.')
-    .option('--tokens <n>', 'length of the text in tokens', wholeNumber, 128)
-    .option('--gates', 'one line a gate')
-    .option('--json', 'one JSON object')
-    .addHelpText('after', '\nExample:\n  secure-infer explain bundles --tokens 128\n')
-    .action(explain);
+  addExplainCommand(program);
 }

@@ -6,9 +6,11 @@ import { Option } from 'commander';
 import pc from 'picocolors';
 import { Failure, RefusedError } from '../../common/errors.ts';
 import { readBundle } from '../../export/bundle.ts';
+import { kernels } from '../../ring/index.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { seededEntropy } from '../../runtime/keys.ts';
 import { startAssistant } from '../../runtime/role/assistant.ts';
+import type { SessionReport } from '../../runtime/role/party-session.ts';
 import { startParty } from '../../runtime/role/party.ts';
 import type { RoleOptions, Running } from '../../runtime/role/server.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
@@ -28,14 +30,35 @@ interface ServeOptions extends Waits {
 export interface StartMessage {
   readonly seed?: string;
   readonly transcript?: string;
+  /** Report every session (`ServedMessage`), and hold so many bytes of prepared work in memory. */
+  readonly measure?: { readonly budget: number };
 }
+
+/** A role's figures of one session, or that it has done all it can before the client's message. */
+export type ServedMessage =
+  | { readonly kind: 'prepared' }
+  | {
+      readonly kind: 'served';
+      readonly report?: SessionReport;
+      readonly peakRssBytes: number;
+      readonly kernels: string;
+    };
 
 /** What a role tells `local`. */
 export type RoleMessage =
   | { readonly kind: 'ready' }
+  | ServedMessage
   | { readonly kind: 'failed'; readonly message: string; readonly hint: string; readonly exitCode: number };
 
 const tell = (message: RoleMessage): void => void process.send?.(message);
+
+const served = (report?: SessionReport): void =>
+  tell({
+    kind: 'served',
+    ...(report === undefined ? {} : { report }),
+    peakRssBytes: 1024 * process.resourceUsage().maxRSS,
+    kernels: kernels().name,
+  });
 
 /** Waits for the first message of `local`. */
 function startMessage(): Promise<StartMessage> {
@@ -122,10 +145,14 @@ export function addServeCommands(program: Command): void {
   withRole(program.command('party').description('Serves as party 0 or party 1, whichever the bundle is for.'))
     .addHelpText('after', '\nExample:\n  secure-infer party --bundle bundles/party0 --keys keys/party0\n')
     .action((options: ServeOptions) =>
-      serve(options, async (role, { transcript }) => {
+      serve(options, async (role, { transcript, measure }) => {
         const bundle = await readBundle(options.bundle, await partyRole(options.bundle));
         const watch = transcript === undefined ? {} : { watch: transcriptWatch(transcript, bundle.party) };
-        return { running: await startParty(bundle, { ...role, ...watch }), name: `party ${bundle.party}` };
+        const observed =
+          measure === undefined
+            ? {}
+            : { budget: measure.budget, observer: { served, prepared: () => tell({ kind: 'prepared' }) } };
+        return { running: await startParty(bundle, { ...role, ...watch, ...observed }), name: `party ${bundle.party}` };
       }),
     );
   withRole(
@@ -133,9 +160,10 @@ export function addServeCommands(program: Command): void {
   )
     .addHelpText('after', '\nExample:\n  secure-infer assistant --bundle bundles/assistant --keys keys/assistant\n')
     .action((options: ServeOptions) =>
-      serve(options, async (role) => {
+      serve(options, async (role, { measure }) => {
         const bundle = await readBundle(options.bundle, 'assistant');
-        return { running: await startAssistant(bundle, role), name: 'the assistant' };
+        const observed = measure === undefined ? {} : { served: () => served() };
+        return { running: await startAssistant(bundle, { ...role, ...observed }), name: 'the assistant' };
       }),
     );
 }

@@ -28,7 +28,10 @@ export function assistantModel(bundle: AssistantBundle): AssistantModel {
  * Starts serving.
  * @throws InputError if the port cannot be had, RefusedError if the identity is not the one of the deployment file
  */
-export async function startAssistant(bundle: AssistantBundle, options: RoleOptions): Promise<Running> {
+export async function startAssistant(
+  bundle: AssistantBundle,
+  options: RoleOptions & { readonly served?: () => void },
+): Promise<Running> {
   const { deployment, identity, timeout, patience } = options;
   const own = deployment.assistant.fingerprint;
   if (!equalBytes(fromHex(own), identity.fingerprint)) {
@@ -53,7 +56,7 @@ export async function startAssistant(bundle: AssistantBundle, options: RoleOptio
     { address, identity, allowed: parties, timeout, refused: (reason) => sessions.report(reason) },
     (name, channel) => {
       if (sessions.full) channel.close();
-      else sessions.start(() => assistant.serve(name === 'party 0' ? 0 : 1, channel));
+      else sessions.start(() => assistant.serve(name === 'party 0' ? 0 : 1, channel).then(options.served));
     },
   );
   return sessions.running([listener]);
