@@ -1,6 +1,6 @@
 /** The command on real processes and sockets: what people see when it works, and when one role is wrong, absent or dies. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -52,6 +52,14 @@ class Run {
     }
   }
 }
+
+/** Child processes of a process, with their command lines. */
+const childrenOf = (pid: number): { pid: number; command: string }[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter((child) => child !== '')
+    .map((child) => ({ pid: Number(child), command: readFileSync(`/proc/${child}/cmdline`, 'utf8') }));
 
 const running: Run[] = [];
 const secureInfer = (...args: string[]): Promise<Ended> => new Run(args).ended;
@@ -204,6 +212,53 @@ describe('local', () => {
     const swapped = await secureInfer('local', exchanged, ...TEXT);
     expect(swapped.code).toBe(3);
     expect(swapped.err).toMatch(/bundle of/);
+  });
+
+  // Finds the roles' processes under /proc.
+  const linux = it.runIf(existsSync(`/proc/${process.pid}/task`));
+  linux.each(['party0', 'party1', 'assistant'])('ends as a whole within seconds when %s dies', async (victim) => {
+    const file = join(root, 'many.txt');
+    await writeFile(file, 'the film is good\n'.repeat(5000));
+    const run = new Run(['local', bundles, '--file', file, '--json']);
+    const deadline = Date.now() + SECONDS;
+    while (run.out.split('\n').length < 5 && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    const children = childrenOf(run.child.pid!);
+    expect(children.length).toBe(3);
+    process.kill(children.find(({ command }) => command.includes(join(bundles, victim)))!.pid, 'SIGKILL');
+    const begin = Date.now();
+    const { code, err } = await run.ended;
+    expect(code).toBe(4);
+    expect(err).toMatch(/error: /);
+    expect(Date.now() - begin).toBeLessThan(SECONDS);
+    for (const { pid } of children) expect(existsSync(`/proc/${pid}`), `process ${pid}`).toBe(false);
+    const answered = run.out.trimEnd().split('\n');
+    expect(answered.length).toBeLessThan(5000);
+    for (const line of answered) expect(() => JSON.parse(line)).not.toThrow();
+  });
+
+  it('answers pairs and regressions', async () => {
+    const regression = await exportSmall(3, ['score']);
+    try {
+      const { code, out } = await secureInfer(
+        'local',
+        regression.dir,
+        '--text',
+        'the film',
+        '--pair',
+        'was fine',
+        '--json',
+      );
+      expect(code).toBe(0);
+      const line = JSON.parse(out);
+      expect(Object.keys(line)).toEqual(['score', 'logits', 'rounds', 'sentBytes']);
+      expect(line.logits).toEqual([line.score]);
+    } finally {
+      await rm(dirname(regression.dir), { recursive: true, force: true });
+    }
+    const { code, out } = await secureInfer('local', bundles, '--text', 'the film', '--pair', 'was fine', '--json');
+    expect(code).toBe(0);
+    expect(SMALL_LABELS).toContain(JSON.parse(out).label);
   });
 
   it('takes either a file or a text, and a file that exists', async () => {

@@ -10,6 +10,7 @@ import { assistantModel } from '../../runtime/role/assistant.ts';
 import { Assistant } from '../../runtime/role/assistant-session.ts';
 import { servedModel } from '../../runtime/role/party.ts';
 import { serveSession, type Links } from '../../runtime/role/party-session.ts';
+import type { Words } from '../../ring/index.ts';
 import { BurntSids } from '../../runtime/session.ts';
 import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Counted } from '../../runtime/wire.ts';
 
@@ -38,6 +39,8 @@ export interface ConversationOptions {
   readonly timeout?: number;
   readonly faults?: Partial<Record<Direction, Fault>>;
   readonly question?: Question;
+  /** Gets party 1's rounding words by gate. */
+  readonly rounding?: Map<string, Words>;
 }
 
 export interface Outcome {
@@ -89,7 +92,12 @@ export async function converse(bundles: Bundles, options: ConversationOptions = 
       assistant: () => Promise.resolve(dealing[i]![0]),
     };
     return settled(
-      serveSession(model, staticData(model), links, { certificates: CERTIFICATES, entropy, burnt: new BurntSids() }),
+      serveSession(model, staticData(model), links, {
+        certificates: CERTIFICATES,
+        entropy,
+        burnt: new BurntSids(),
+        watch: () => (i === 1 ? { rounding: (gate, u) => void options.rounding?.set(gate.name, u) } : {}),
+      }),
     );
   });
   const client = clientModel(bundles.client.manifest, bundles.client.client);
