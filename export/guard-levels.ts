@@ -61,6 +61,19 @@ export function periodLevels(lo: number, hi: number, b: number): GuardLevel[] {
   return nestedLevels(b + PERIOD_BITS, { n: b, offset, free: cells - 1 });
 }
 
+/** A fit interval and its period, real. */
+export interface FitInterval {
+  readonly lo: number;
+  readonly hi: number;
+  readonly period: number;
+}
+
+/** In units of a period wire: 2^b to a period. */
+export function fitLevels({ lo, hi, period }: FitInterval, b: number): GuardLevel[] {
+  const unit = 2 ** b / period;
+  return periodLevels(lo * unit, hi * unit, b);
+}
+
 /** Period over interval for which [lo, hi] is `cells` cells and two units, whatever the rounding of lo. */
 export const fitRatio = (cells: number, b: number): number => 2 ** b / (cells * 2 ** (b - CELL_BITS) + 2);
 

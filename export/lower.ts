@@ -2,11 +2,15 @@
  * Lowering: plan and folded integers → program. Composes the gates exactly as the specification's `program.py` does; gate
  * names are its wire names, so the two can be compared wire by wire. Bias tensors are named `<masked tensor>+`.
  */
-import { PROGRAM_VERSION, type Gate, type Program, type Ring, type TensorSpec } from '../protocol/program.ts'; // prettier-ignore
+import { PROGRAM_VERSION, type Program, type Ring } from '../protocol/program.ts';
 import type { Shape } from '../protocol/shape.ts';
 import { asMatrix, asRow, embeddingTable, rows, type Matrix } from './static-tensors.ts';
 import { RefusedError } from '../common/errors.ts';
-import { centreBits, checkPlan, cut, programTable, programTrig, type Folded, type IntegerTensor, type Plan, type PlanGate, type PlanLayer, type PlanNorm } from './plan.ts'; // prettier-ignore
+import type { Wire } from './builder.ts';
+import { GuardedBuilder } from './lower-guard.ts';
+import { normSites, type NormSite } from './norm-sites.ts';
+import { denominatorSite, normSite } from './residual.ts';
+import { checkPlan, cut, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
 
 export type { Matrix };
 
@@ -16,23 +20,11 @@ export interface Lowered {
   readonly tensors: ReadonlyMap<string, Matrix>;
 }
 
-/** A wire under construction; `n` is a number except between a centred projection and its `centre`. */
-interface Wire {
-  readonly index: number;
-  readonly n: Ring;
-  readonly f: number;
-  readonly shape: Shape;
-}
-
-type Fields<G extends Gate = Gate> = G extends Gate ? Omit<G, 'in' | 'n' | 'f' | 'shape'> : never;
-
 /** Classifier scale: tanh at 12 bits times weights at 12. */
 const F_TANH = 12;
 const F_LOGITS = 24;
 /** Extra weight bits of the column that subtracts the residual's mean. */
 const F_MEAN = 8;
-/** `mul` stands for mul / 8. */
-const MUL_BITS = 3;
 
 /**
  * @throws RefusedError if the plan does not pass `checkPlan` or a tensor is missing or of another shape
@@ -45,23 +37,17 @@ export function lower(plan: Plan, folded: Folded): Lowered {
   return new Lowering(plan, folded).run();
 }
 
-class Lowering {
-  private readonly p: Plan;
+class Lowering extends GuardedBuilder {
   private readonly folded: Folded;
-  private readonly gates: Gate[] = [];
-  private readonly specs: Record<string, TensorSpec> = {};
-  private readonly tensors = new Map<string, Matrix>();
-  private readonly extra: { keys: number; queries: number };
 
   constructor(plan: Plan, folded: Folded) {
-    this.p = plan;
+    super(plan);
     this.folded = folded;
-    this.extra = centreBits(plan);
   }
 
   run(): Lowered {
     const p = this.p;
-    let n = this.norm(this.embedding(), p.ft_e, 'emb', p.layers[0]!.nEx);
+    let n = this.norm(this.embedding(), this.site('emb'));
     p.layers.forEach((q, l) => {
       n = this.layer(n, q, l);
     });
@@ -80,85 +66,10 @@ class Lowering {
       tensors: this.specs,
       trig: Object.fromEntries(Object.entries(p.trig_tables).map(([b, t]) => [b, programTrig(t)])),
       output: output.index,
+      ...this.guards,
     };
     return { program, tensors: this.tensors };
   }
-
-  // One gate each.
-
-  private gate(fields: Fields, inputs: readonly Wire[], n: Ring, f: number, shape: Shape): Wire {
-    const index = this.gates.length;
-    this.gates.push({ ...fields, in: inputs.map((w) => w.index), n, f, shape } as Gate);
-    return { index, n, f, shape };
-  }
-
-  private truncate(x: Wire, by: number, name: string): Wire {
-    return by === 0 ? x : this.gate({ op: 'truncate', name, by }, [x], ring(x) - by, x.f - by, x.shape);
-  }
-
-  /** Truncates to scale f. */
-  private toScale(x: Wire, f: number, name: string): Wire {
-    return this.truncate(x, x.f - f, name);
-  }
-
-  private open(x: Wire, name: string, n: number = ring(x)): Wire {
-    return this.gate({ op: 'open', name }, [x], n, x.f, x.shape);
-  }
-
-  private ext(x: Wire, name: string, lift: number, n: number = ring(x)): Wire {
-    return this.gate({ op: 'ext', name, lift }, [x], n, x.f, x.shape);
-  }
-
-  private linear(x: Wire, name: string, w: Matrix, f: number, n: Ring, elementwise = false): Wire {
-    this.tensor(name, 'masked', n, w);
-    const shape: Shape = elementwise ? x.shape : { rows: x.shape.rows, cols: w.cols };
-    return this.gate({ op: 'linear', name, tensor: name, elementwise }, [x], n, x.f + f, shape);
-  }
-
-  /** Adds a static share; the wire is `<name>+`. */
-  private bias(x: Wire, name: string, value: Matrix, along: 'cols' | 'position' | 'head' = 'cols'): Wire {
-    this.tensor(`${name}+`, 'share', x.n, value);
-    return this.gate({ op: 'bias', name: `${name}+`, tensor: `${name}+`, along }, [x], x.n, x.f, x.shape);
-  }
-
-  private add(x: Wire, y: Wire, sign: 1 | -1, name: string): Wire {
-    return this.gate({ op: 'add', name, sign }, [x, y], Math.min(ring(x), ring(y)), x.f, x.shape);
-  }
-
-  private square(x: Wire, name: string, n: number, rowSum: boolean): Wire {
-    const shape: Shape = rowSum ? { rows: x.shape.rows, cols: 1 } : x.shape;
-    return this.gate({ op: 'square', name, rowSum }, [x], n, 2 * x.f, shape);
-  }
-
-  private product(x: Wire, w: Wire, n: number, name: string): Wire {
-    return this.gate({ op: 'product', name, broadcast: 'row' }, [x, w], n, x.f + w.f, x.shape);
-  }
-
-  /** Output still at scale g1 + g2 in ring nOut + t. */
-  private fourier(x: Wire, g: PlanGate, nOut: number, name: string, columns?: readonly [number, number]): Wire {
-    const shape: Shape = columns === undefined ? x.shape : { rows: x.shape.rows, cols: columns[1] - columns[0] };
-    const fields = {
-      op: 'fourier',
-      name,
-      table: programTable(g),
-      ...(columns === undefined ? {} : { columns }),
-    } as const;
-    return this.gate(fields, [x], nOut + cut(g), g.g1 + g.g2, shape);
-  }
-
-  /** x·mul/8 cut by `drop` bits: the period of the Fourier gate is then just above the interval. */
-  private reduced(x: Wire, mul: number, drop: number, name: string): Wire {
-    const scaled = this.gate({ op: 'scale', name: `${name}.mul`, by: mul }, [x], x.n, x.f, x.shape);
-    return this.truncate(scaled, drop + MUL_BITS, name);
-  }
-
-  private tensor(name: string, role: TensorSpec['role'], n: Ring, m: Matrix): void {
-    const widest = typeof n === 'number' ? n : n.base + this.extra[n.plus];
-    this.specs[name] = { role, n: widest, rows: m.rows, cols: m.cols };
-    this.tensors.set(name, m);
-  }
-
-  // Blocks.
 
   private embedding(): Wire {
     const { p } = this;
@@ -175,15 +86,22 @@ class Lowering {
   }
 
   /** x centred → x / √(mean(x²) + ε) at scale fx in ring nOut; three openings. ε is inside the fitted function. */
-  private norm(x: Wire, ft: number, key: string, nOut: number): Wire {
-    const ln: PlanNorm = this.p.norm[key]!;
+  private norm(x: Wire, site: NormSite): Wire {
+    const { key, ft, nOut } = site;
+    const ln = this.p.norm[key]!;
     const tn = ft + ln.gate.f_out - this.p.fx;
-    const X = this.ext(this.toScale(x, ft, `${key}.t`), `${key}.x`, Math.max(ln.N + 3, nOut + tn));
+    const X = this.guardedExt(this.toScale(x, ft, `${key}.t`), `${key}.x`, Math.max(ln.N + 3, nOut + tn));
     const sum = this.square(X, `${key}.ss`, ln.N + 3, true);
     const v = this.reduced(sum, ln.mul, ln.drop, `${key}.v`);
     const inverse = this.fourier(v, ln.gate, nOut + tn, `${key}.inv`);
-    const io = this.open(this.truncate(inverse, cut(ln.gate), `${key}.invt`), `${key}.io`);
+    const y = this.truncate(inverse, cut(ln.gate), `${key}.invt`);
+    const io = this.open(y, `${key}.io`);
+    this.guardInverse(sum, y, normSite(this.p, site));
     return this.truncate(this.product(X, io, nOut + tn, `${key}.n`), tn, `${key}.nt`);
+  }
+
+  private site(key: string): NormSite {
+    return normSites(this.p).find((site) => site.key === key)!;
   }
 
   private layer(n: Wire, q: PlanLayer, l: number): Wire {
@@ -197,9 +115,9 @@ class Lowering {
     const mean = this.truncate(C, F_MEAN, `${k}gct`);
     const sum = this.add(this.add(Y, R, 1, `${k}Y.residual`), mean, -1, `${k}Y.centred`);
     const Yb = this.bias(sum, `${k}Y`, this.row(l, 'bo', p.H));
-    const n1 = this.open(this.norm(Yb, p.ft, `${k}ln1`, q.nE1), `${k}E_n1`);
+    const n1 = this.open(this.norm(Yb, this.site(`${k}ln1`)), `${k}E_n1`);
     const Z = this.feedForward(n1, q, l);
-    return this.norm(Z, p.ft, `${k}ln2`, p.layers[l + 1]?.nEx ?? p.nPool);
+    return this.norm(Z, this.site(`${k}ln2`));
   }
 
   /** E_n → the opened attention output E_o, (token, H) at scale fo. */
@@ -236,7 +154,7 @@ class Lowering {
     const c = this.get(`layer.${l}.c`, [p.A]);
     const t = this.bias(this.toScale(S, p.fs, `${k}St`), `${k}t`, asRow(c), 'head');
 
-    const P = this.square(this.ext(t, `${k}o_S`, q.NP + 3), `${k}P`, q.NP + 3, false);
+    const P = this.square(this.guardedExt(t, `${k}o_S`, q.NP + 3), `${k}P`, q.NP + 3, false);
     const D = this.gate({ op: 'sum', name: `${k}D` }, [P], P.n, P.f, { rows: 'head', cols: 1 });
     const Dv = this.reduced(D, q.D.mul, q.D.drop, `${k}Dv`);
     const Po = this.open(this.toScale(P, p.fp, `${k}Pt`), `${k}E_p`, q.nP);
@@ -246,8 +164,10 @@ class Lowering {
     const g = q.D.gate;
     const tO = p.fpv + g.f_out - p.fo;
     const inverse = this.fourier(Dv, g, q.nO + tO, `${k}D.inv`);
-    const io = this.open(this.truncate(inverse, cut(g), `${k}D.invt`), `${k}D.io`);
-    const O = this.product(this.ext(PVt, `${k}o_PV`, q.nO + tO, q.nPVo), io, q.nO + tO, `${k}O`);
+    const y = this.truncate(inverse, cut(g), `${k}D.invt`);
+    const io = this.open(y, `${k}D.io`);
+    this.guardInverse(D, y, denominatorSite(p, l));
+    const O = this.product(this.guardedExt(PVt, `${k}o_PV`, q.nO + tO, q.nPVo), io, q.nO + tO, `${k}O`);
     const Ot = this.truncate(O, tO, `${k}Ot`);
     const merged = this.gate({ op: 'mergeHeads', name: `${k}O.merged` }, [Ot], Ot.n, Ot.f, {
       rows: 'token',
@@ -263,7 +183,8 @@ class Lowering {
     const F = q.groups.at(-1)!.to;
     const raw = this.linear(n1, `${k}W1`, this.matrix(l, 'W1', p.H, F), 0, q.nU);
     const U = this.truncate(this.bias(raw, `${k}U`, this.row(l, 'b1', F)), q.rawU - p.bc, `${k}Ut`);
-    const groups = q.groups.map((u, j) => this.fourier(U, u.gate, q.nZ, `${k}gelu${j}`, [u.from, u.to]));
+    const period = this.periods(U, p.bc, `${k}Up`);
+    const groups = q.groups.map((u, j) => this.guardedFourier(period, u.gate, q.nZ, `${k}gelu${j}`, u, [u.from, u.to]));
     const { n, f } = groups[0]!;
     const y = groups.length === 1 ? groups[0]! : this.gate({ op: 'concat', name: `${k}gelu` }, groups, n, f, U.shape);
     const yo = this.open(this.toScale(y, p.fy, `${k}y`), `${k}E_y`);
@@ -279,7 +200,8 @@ class Lowering {
     const pre = this.linear(this.open(cls, 'E_cls'), 'pool', poolW, 0, p.nPool);
     const biased = this.bias(pre, 'pool', asRow(this.get('poolb', [p.H])));
     const u = this.truncate(biased, p.rawP - p.tanh.b, 'pool.u');
-    const t = this.toScale(this.fourier(u, p.tanh, p.nC, 'tanh'), F_TANH, 'tanh.t');
+    const period = this.periods(u, p.tanh.b, 'pool.p');
+    const t = this.toScale(this.guardedFourier(period, p.tanh, p.nC, 'tanh', p.tanh_fit), F_TANH, 'tanh.t');
     const clsW = this.get('clsW', [p.H, undefined]);
     const logits = this.linear(this.open(t, 'E_tanh'), 'cls', asMatrix(clsW), F_TANH, p.nC);
     const out = this.bias(logits, 'logits', asRow(this.get('clsb', [clsW.shape[1]])));
@@ -303,10 +225,4 @@ class Lowering {
   private row(l: number, name: string, cols: number): Matrix {
     return asRow(this.get(`layer.${l}.${name}`, [cols]));
   }
-}
-
-/** Only centred projections grow with the length, and they are read by `centre` alone. */
-function ring(x: Wire): number {
-  if (typeof x.n !== 'number') throw new Error(`wire ${x.index} has no fixed ring`);
-  return x.n;
 }

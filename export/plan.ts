@@ -5,8 +5,11 @@
  * never reach a party.
  */
 import { RefusedError } from '../common/errors.ts';
+import { checkGuard } from './check-guard.ts';
+import { normSites } from './norm-sites.ts';
 import { centreConstants } from '../protocol/gates/centre.ts';
-import type { FourierTable, TrigTable } from '../protocol/program.ts';
+import { lengthFraction } from '../protocol/gates/length-scale.ts';
+import type { FourierTable, LengthFactor, TrigTable } from '../protocol/program.ts';
 
 export type Normaliser = '2quad' | '2quad_centred';
 
@@ -22,7 +25,7 @@ export interface PlanGate {
   readonly digest: string;
 }
 
-/** Interval guard (cells 2^m, offset, free cells); absent while no exported program is guarded. */
+/** Cells of the specification's guard; this exporter's are made from intervals when a plan is lowered (`lower-guard`). */
 export type Guard = readonly [number, number, number];
 
 /** A reciprocal or inverse square root: its input is multiplied by mul / 8 and cut by `drop` bits before the opening. */
@@ -52,6 +55,17 @@ export interface PlanGroup {
   readonly period: number;
   readonly slope: number;
   readonly err: number;
+  /** Guarded plans: calibrated values, and the largest |value| the weights allow, both real. */
+  readonly seen?: readonly [number, number];
+  readonly reach?: number;
+}
+
+/** Largest |value| that the weights allow on the ext wires of a layer, real (`bounds`): λ (s + c), PV, and both LayerNorm inputs. */
+export interface LayerReach {
+  readonly score: number;
+  readonly context: number;
+  readonly norm1: number;
+  readonly norm2: number;
 }
 
 export interface PlanLayer {
@@ -71,6 +85,8 @@ export interface PlanLayer {
   readonly perm: readonly number[];
   readonly D: PlanReciprocal;
   readonly groups: readonly PlanGroup[];
+  /** Guarded plans. */
+  readonly reach?: LayerReach;
 }
 
 export interface PlanTrig {
@@ -112,14 +128,29 @@ export interface Plan extends Scales {
   readonly n_mu: number;
   readonly normaliser: Normaliser;
   readonly length: 'public';
-  readonly guard: false;
+  /** Every interpreted wire is guarded: an answer is disclosed only if none left its interval. */
+  readonly guard: boolean;
+  /** Guarded plans: what the weights allow, and the ε of the LayerNorms. */
+  readonly reach?: { readonly embedding: number; readonly logits: number };
+  readonly eps?: number;
   readonly shortest: number;
   readonly longest: number;
+  /** Scores are scaled by F ≈ √(longest / L), a factor of so many fraction bits (`lengthScale`): D keeps one range. Absent: not. */
+  readonly per_length?: number;
+  /** The last layer computes the first token's row alone, all the classifier reads. Absent: every row. */
+  readonly cls_only?: boolean;
   readonly calibration_sha256: string;
   /** `emb`, `<l>.ln1`, `<l>.ln2`. */
   readonly norm: Readonly<Record<string, PlanNorm>>;
   readonly tanh: PlanGate & { readonly guard?: Guard };
-  readonly tanh_fit: { readonly lo: number; readonly hi: number; readonly period: number; readonly err: number };
+  readonly tanh_fit: {
+    readonly lo: number;
+    readonly hi: number;
+    readonly period: number;
+    readonly err: number;
+    readonly seen?: readonly [number, number];
+    readonly reach?: number;
+  };
   readonly layers: readonly PlanLayer[];
   readonly trig_tables: Readonly<Record<string, PlanTrig>>;
 }
@@ -165,24 +196,20 @@ export function centreBits(plan: Pick<Plan, 'normaliser' | 'shortest' | 'longest
   return { keys, queries };
 }
 
-/** One LayerNorm of the program: key, ring and scale of its input, ring of its output. */
-export interface NormSite {
-  readonly key: string;
-  readonly nIn: number;
-  readonly ft: number;
-  readonly nOut: number;
-}
+/** Fraction bits of F: enough for denominators within 12 % of what the length makes them. */
+export const LENGTH_BITS = 3;
 
-export function normSites(plan: Pick<Plan, keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers'>): NormSite[] {
-  const sites: NormSite[] = [
-    { key: 'emb', nIn: plan.ne - (plan.fe - plan.ft_e), ft: plan.ft_e, nOut: plan.layers[0]!.nEx },
-  ];
-  const drop = plan.fz - plan.ft;
-  plan.layers.forEach((q, l) => {
-    sites.push({ key: `${l}.ln1`, nIn: q.nO - drop, ft: plan.ft, nOut: q.nE1 });
-    sites.push({ key: `${l}.ln2`, nIn: q.nZ - drop, ft: plan.ft, nOut: plan.layers[l + 1]?.nEx ?? plan.nPool });
-  });
-  return sites;
+/** The length factor of a plan; undefined where scores are not scaled. */
+export const lengthFactor = (plan: Pick<Plan, 'per_length' | 'longest' | 'normaliser'>): LengthFactor | undefined =>
+  plan.per_length === undefined
+    ? undefined
+    : { longest: plan.longest, bits: plan.per_length, centred: plan.normaliser === '2quad_centred' };
+
+/** F of a text of L tokens; 1 without a factor. */
+export function lengthScaleOf(L: number, factor: LengthFactor | undefined): number {
+  if (factor === undefined) return 1;
+  const { by, drop } = lengthFraction(L, factor);
+  return by / 2 ** drop;
 }
 
 const RANGES = 'lower the calibrated range (train with a range penalty, drop extreme texts) or choose smaller scales';
@@ -211,7 +238,7 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     'distil a student with softmax_act 2quad or 2quad_centred first (train-distill student)',
   );
   need(p.length === 'public', 'length', `${String(p.length)}: this suite runs public lengths`, REFIT);
-  need(p.guard === false, 'guard', 'this suite runs without guards', 'export with guard off');
+  need(typeof p.guard === 'boolean', 'guard', `${String(p.guard)}: on or off`, REFIT);
   need(
     Number.isInteger(p.shortest) && Number.isInteger(p.longest) && 1 <= p.shortest && p.shortest <= p.longest,
     'legal lengths',
@@ -241,7 +268,7 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     const g = q.D.gate;
     const tO = p.fpv + g.f_out - p.fo;
     const wide = (n: number, f: number): number => n + p.fx + p.fw - f;
-    const qRing = wide(q.nS, p.fq) + centre.queries;
+    const qRing = wide(q.nS, p.fq) + (p.per_length ?? centre.queries);
     const kRing = wide(q.nS, p.fk) + centre.keys;
     atLeast(`${k}E_n ring below the Q ring (centring bits included)`, q.nEx, qRing, E, REFIT);
     atLeast(`${k}E_n ring below the K ring (centring bits included)`, q.nEx, kRing, E, REFIT);
@@ -288,4 +315,5 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
   atLeast('pooler ring below the tanh opening', p.nPool - (p.rawP - tanh.b), tanh.b, 'wire pool.u', REFIT);
   atMost('tanh words above 64', p.nC + cut(tanh), WORD, 'wire tanh', RANGES);
   atLeast('logit ring', p.nC - (24 - p.fl), 2, 'wire logits.t', REFIT);
+  if (p.guard) checkGuard(p);
 }

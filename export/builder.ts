@@ -1,0 +1,109 @@
+/** Gates of a program one by one: every method appends one and returns its wire. */
+import type { Gate, Ring, TensorSpec } from '../protocol/program.ts';
+import type { Shape } from '../protocol/shape.ts';
+import { centreBits, cut, programTable, type Plan, type PlanGate } from './plan.ts';
+import type { Matrix } from './static-tensors.ts';
+
+/** A wire under construction; `n` is a number except between a centred projection and its `centre`. */
+export interface Wire {
+  readonly index: number;
+  readonly n: Ring;
+  readonly f: number;
+  readonly shape: Shape;
+}
+
+export type Fields<G extends Gate = Gate> = G extends Gate ? Omit<G, 'in' | 'n' | 'f' | 'shape'> : never;
+
+/** `mul` stands for mul / 8. */
+const MUL_BITS = 3;
+
+export class Builder {
+  protected readonly p: Plan;
+  protected readonly gates: Gate[] = [];
+  protected readonly specs: Record<string, TensorSpec> = {};
+  protected readonly tensors = new Map<string, Matrix>();
+  private readonly extra: { keys: number; queries: number };
+
+  constructor(plan: Plan) {
+    this.p = plan;
+    this.extra = centreBits(plan);
+  }
+
+  protected gate(fields: Fields, inputs: readonly Wire[], n: Ring, f: number, shape: Shape): Wire {
+    const index = this.gates.length;
+    this.gates.push({ ...fields, in: inputs.map((w) => w.index), n, f, shape } as Gate);
+    return { index, n, f, shape };
+  }
+
+  protected truncate(x: Wire, by: number, name: string): Wire {
+    return by === 0 ? x : this.gate({ op: 'truncate', name, by }, [x], ring(x) - by, x.f - by, x.shape);
+  }
+
+  /** Truncates to scale f. */
+  protected toScale(x: Wire, f: number, name: string): Wire {
+    return this.truncate(x, x.f - f, name);
+  }
+
+  protected open(x: Wire, name: string, n: number = ring(x)): Wire {
+    return this.gate({ op: 'open', name }, [x], n, x.f, x.shape);
+  }
+
+  protected ext(x: Wire, name: string, lift: number, n: number = ring(x)): Wire {
+    return this.gate({ op: 'ext', name, lift }, [x], n, x.f, x.shape);
+  }
+
+  protected linear(x: Wire, name: string, w: Matrix, f: number, n: Ring, elementwise = false): Wire {
+    this.tensor(name, 'masked', n, w);
+    const shape: Shape = elementwise ? x.shape : { rows: x.shape.rows, cols: w.cols };
+    return this.gate({ op: 'linear', name, tensor: name, elementwise }, [x], n, x.f + f, shape);
+  }
+
+  /** Adds a static share; the wire is `<name>+`. */
+  protected bias(x: Wire, name: string, value: Matrix, along: 'cols' | 'position' | 'head' = 'cols'): Wire {
+    this.tensor(`${name}+`, 'share', x.n, value);
+    return this.gate({ op: 'bias', name: `${name}+`, tensor: `${name}+`, along }, [x], x.n, x.f, x.shape);
+  }
+
+  protected add(x: Wire, y: Wire, sign: 1 | -1, name: string): Wire {
+    return this.gate({ op: 'add', name, sign }, [x, y], Math.min(ring(x), ring(y)), x.f, x.shape);
+  }
+
+  protected square(x: Wire, name: string, n: number, rowSum: boolean): Wire {
+    const shape: Shape = rowSum ? { rows: x.shape.rows, cols: 1 } : x.shape;
+    return this.gate({ op: 'square', name, rowSum }, [x], n, 2 * x.f, shape);
+  }
+
+  protected product(x: Wire, w: Wire, n: number, name: string): Wire {
+    return this.gate({ op: 'product', name, broadcast: 'row' }, [x, w], n, x.f + w.f, x.shape);
+  }
+
+  /** Output still at scale g1 + g2 in ring nOut + t. */
+  protected fourier(x: Wire, g: PlanGate, nOut: number, name: string, columns?: readonly [number, number]): Wire {
+    const shape: Shape = columns === undefined ? x.shape : { rows: x.shape.rows, cols: columns[1] - columns[0] };
+    const fields = {
+      op: 'fourier',
+      name,
+      table: programTable(g),
+      ...(columns === undefined ? {} : { columns }),
+    } as const;
+    return this.gate(fields, [x], nOut + cut(g), g.g1 + g.g2, shape);
+  }
+
+  /** x·mul/8 cut by `drop` bits: the period of the Fourier gate is then just above the interval. */
+  protected reduced(x: Wire, mul: number, drop: number, name: string): Wire {
+    const scaled = this.gate({ op: 'scale', name: `${name}.mul`, by: mul }, [x], x.n, x.f, x.shape);
+    return this.truncate(scaled, drop + MUL_BITS, name);
+  }
+
+  protected tensor(name: string, role: TensorSpec['role'], n: Ring, m: Matrix): void {
+    const widest = typeof n === 'number' ? n : n.base + this.extra[n.plus];
+    this.specs[name] = { role, n: widest, rows: m.rows, cols: m.cols };
+    this.tensors.set(name, m);
+  }
+}
+
+/** Only centred projections grow with the length, and they are read by `centre` alone. */
+export function ring(x: Wire): number {
+  if (typeof x.n !== 'number') throw new Error(`wire ${x.index} has no fixed ring`);
+  return x.n;
+}

@@ -1,0 +1,131 @@
+/**
+ * Residual guard of an inverse: y came from v by a Fourier gate that is right on [lo, hi] only, and cells as wide as a part of
+ * the period cannot tell lo from 0. So the program multiplies back: y·v, or y²·v for the inverse root, must be near its target.
+ *
+ *   v' = v cut to 9 significant bits at lo    ext in its own full ring, beside the Fourier opening of v; upper limit guarded
+ *   y' = y cut to 9 significant bits at hi    ext, beside the operand opening of y; a Fourier sum is bounded, so it is in range
+ *   w  = y' lifted, or squared                exact in ring N; opened as operand one round later
+ *   z  = v'·w, cut to 10 bits at the target   exact in ring N, which holds it wherever v' passes; opened modulo its ring two
+ *                                             rounds after y, while the program goes on
+ *
+ * No value is assumed but 0 ≤ v < 2^(n−2), which the guards of the summands give. Nothing wraps: N is above what the upper limit
+ * of v' and the largest Fourier sum allow. So what passes satisfies |z / target − 1| ≤ half, whatever made y: the inverse is
+ * right to within `half`, and no other event passes. The round of z is never the last: the output waits one round longer.
+ * Source: protocols design, section 7 (denominators and variances).
+ */
+import { RefusedError } from '../common/errors.ts';
+import type { NormSite } from './norm-sites.ts';
+import { CELL_BITS, RESIDUAL, residualLevels, residualSafe, upperLevels, upperLimit } from './guard-levels.ts';
+import type { GuardLevel } from '../protocol/program.ts';
+import type { Plan, PlanGate, PlanReciprocal, Scales } from './plan.ts';
+
+/** Significant bits kept of v at its lower end, of y at its upper end, and of z at its target. */
+const KEPT = 9;
+const KEPT_TARGET = 10;
+/** What these cuts, the rounding of y (12 bits) and of its Fourier sum add to the error of the fit. */
+const ROUNDING = 0.008;
+/** A residual that would have to be wider than this says too little. */
+const WIDEST = 0.25;
+const MAX_RING = 128;
+
+const bits = (x: number): number => Math.floor(Math.log2(x)) + 1;
+
+export interface Residual {
+  /** Bits cut from v; levels of the upper limit in the ring that is left. */
+  readonly cutV: number;
+  readonly upper: readonly GuardLevel[];
+  /** Largest v that passes, real. */
+  readonly limit: number;
+  /** Bits cut from y; ring of its opening. */
+  readonly cutY: number;
+  readonly nY: number;
+  readonly square: boolean;
+  /** Ring of w and of the product. */
+  readonly N: number;
+  readonly cutZ: number;
+  readonly levels: readonly GuardLevel[];
+  /** Relative half width that passes. */
+  readonly half: number;
+}
+
+/** The largest |Fourier sum|: Σ |coefficient|, real. */
+export function amplitude({ a0, a, b_k, g1, g2 }: PlanGate): number {
+  const pairs = a.reduce((sum, v, k) => sum + Math.hypot(Number(v), Number(b_k[k]!)), 0);
+  return (Math.abs(Number(a0)) / 2 ** (g1 + g2) + pairs / 2 ** g2) * 1.01;
+}
+
+export interface ResidualSite {
+  readonly name: string;
+  /** The fit of y. */
+  readonly fit: Pick<PlanReciprocal, 'gate' | 'interval' | 'fit_error'>;
+  /** Ring and scale of v, ring of y (its scale is the gate's f_out). */
+  readonly n: number;
+  readonly f: number;
+  readonly nY: number;
+  /** y² v = target (inverse root), else y v = target. */
+  readonly square: boolean;
+  readonly target: number;
+  /** Largest relative distance of y² v from its target if y were exact: the ε of a LayerNorm. */
+  readonly offset?: number;
+}
+
+/** @throws RefusedError if the rings do not suffice or the fit is too rough to be told from a wrong value */
+export function residual({ name, fit, n, f, nY, square, target, offset = 0 }: ResidualSite): Residual {
+  const refuse = (problem: string): never => {
+    throw new RefusedError(`guard: ${name}: ${problem}`, 'narrow the calibrated range (train with a range penalty), or export without guards'); // prettier-ignore
+  };
+  const [lo, hi] = fit.interval;
+  const inverse = (v: number): number => (square ? Math.sqrt(target / v) : target / v);
+  const cutV = f - Math.min(f, KEPT - Math.floor(Math.log2(lo)));
+  const cutY = fit.gate.f_out - Math.min(fit.gate.f_out, KEPT - Math.floor(Math.log2(inverse(hi))));
+  const [fV, fY] = [f - cutV, fit.gate.f_out - cutY];
+  const nV = n - cutV;
+  const most = Math.ceil(hi * 2 ** fV) + 1;
+  if (!(2 * most < 2 ** (nV - 2))) refuse(`a sum of ${nV} bits does not hold twice its interval`);
+  const largest = Math.ceil(amplitude(fit.gate) * 2 ** fY) + 1;
+  const ring = bits(largest) + 2;
+  if (ring > nY - cutY) refuse(`an inverse of ${nY - cutY} bits, its sum needs ${ring}`);
+  const limit = upperLimit(most);
+  const product = Math.log2(limit + 1) + (square ? 2 : 1) * Math.log2(largest);
+  const N = Math.max(Math.floor(product) + 3, nV + 1, ring + 3);
+  if (N > MAX_RING) refuse(`a product of ${N} bits`);
+
+  const error = (square ? 2 : 1) * fit.fit_error + offset + ROUNDING;
+  const at = target * 2 ** (fV + (square ? 2 : 1) * fY);
+  const cutZ = Math.max(0, Math.floor(Math.log2(at)) - KEPT_TARGET);
+  const goal = at / 2 ** cutZ;
+  let half = RESIDUAL;
+  while (residualSafe(goal, half) < error && half <= WIDEST) half *= 1.1;
+  if (half > WIDEST)
+    refuse(`the fit is off by ${fit.fit_error.toPrecision(2)}, too much to be told from a wrong value`);
+  return {
+    cutV,
+    upper: upperLevels(most, 2 ** (nV - 2), nV),
+    limit: limit / 2 ** fV,
+    cutY,
+    nY: ring,
+    square,
+    N,
+    cutZ,
+    levels: residualLevels(goal, half, N - cutZ),
+    half,
+  };
+}
+
+/** Levels of an ext wire of ring n: it passes exactly where the ext gate is right. */
+export const extLevels = (n: number): GuardLevel[] => [{ n, offset: 0, free: 2 ** (CELL_BITS - 1) - 1 }];
+
+/** The residual of layer l's denominators, whose heads end at D0. */
+export function denominatorSite(p: Pick<Plan, 'layers' | keyof Scales>, l: number): ResidualSite {
+  const q = p.layers[l]!;
+  const nY = q.nO + p.fpv + q.D.gate.f_out - p.fo;
+  return { name: `${l}.D`, fit: q.D, n: q.NP + 3, f: 2 * p.fs, nY, square: false, target: 1 };
+}
+
+/** The residual of a LayerNorm: y² Σx² = H but for ε. */
+export function normSite(p: Pick<Plan, 'norm' | 'H' | 'fx' | 'eps'>, { key, ft, nOut }: NormSite): ResidualSite {
+  const fit = p.norm[key]!;
+  const nY = nOut + ft + fit.gate.f_out - p.fx;
+  const offset = (p.H * (p.eps ?? 0)) / fit.interval[0];
+  return { name: key, fit, n: fit.N + 3, f: 2 * ft, nY, square: true, target: p.H, offset };
+}
