@@ -70,6 +70,7 @@ async function expectAgreement(weights: Tensors, compute: Compute, sharp: readon
   const moved: Results[] = [];
   for (let i = 0; i < DRAWS; i++) moved.push(await compute(onnxruntime, neighbours(weights, i)));
   const actual = await compute(tfjs, weights);
+  expect(await compute(tfjs, weights), 'the same bits again').toEqual(actual);
   expect([...actual.keys()]).toEqual([...reference.keys()]);
   for (const [name, expected] of reference) {
     const values = actual.get(name)!;
