@@ -4,22 +4,24 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { InputError } from '../../common/errors.ts';
 import { loadModel, requireHead } from '../../checkpoints/index.ts';
 import { readExamples, type Dataset } from '../../data/read.ts';
-import { loadTask, TASK_NAMES } from '../../data/tasks.ts';
+import { GLUE_NAMES, loadTaskPart, TASK_NAMES, taskInfo } from '../../data/tasks.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { selectEngine } from '../../engine/select.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import { measure } from '../../train/evaluate.ts';
 import { prepare } from '../../train/examples.ts';
 import { argmax, predict, probabilities } from '../../train/predict.ts';
+import { taskScore } from '../../train/task-score.ts';
 import { progress } from '../ui/progress.ts';
-import { addColumns, addOutput, addEngine, numeric, type ColumnFlags } from './options.ts';
+import { addColumns, addOutput, addEngine, GLUE_HELP, numeric, TASK_HELP, type ColumnFlags } from './options.ts';
 import { fittingLength } from './teacher.ts';
 import { printResult } from './training.ts';
 
-const SPLITS = ['train', 'dev', 'test'] as const;
+const SPLITS = ['train', 'dev', 'test', 'dev_mismatched', 'test_mismatched'] as const;
 
 interface EvaluateFlags extends ColumnFlags {
   readonly task?: string;
+  readonly glue?: string;
   readonly split: string;
   readonly file?: string;
   readonly tokenizer?: string;
@@ -33,12 +35,12 @@ interface EvaluateFlags extends ColumnFlags {
 
 async function readData(flags: EvaluateFlags): Promise<Dataset> {
   if ((flags.task === undefined) === (flags.file === undefined)) {
-    throw new InputError('give either --task or --file', `Bundled tasks: ${TASK_NAMES.join(', ')}.`);
+    throw new InputError('give either --task or --file', `Tasks: ${[...TASK_NAMES, ...GLUE_NAMES].join(', ')}.`);
   }
   if (flags.file !== undefined) return readExamples(flags.file, flags);
   const split = SPLITS.find((name) => name === flags.split);
   if (split === undefined) throw new InputError(`--split is '${flags.split}'`, `Give ${SPLITS.join(', ')}.`);
-  return (await loadTask(flags.task!))[split];
+  return loadTaskPart(flags.task!, split, { folder: flags.glue });
 }
 
 /** What a model says of one text. */
@@ -86,6 +88,12 @@ async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
     await writeWhole(flags.predictions, logits.map((z) => `${JSON.stringify(answer(config, z))}\n`).join(''));
   }
   const measured = targets === undefined ? {} : measure(logits, targets);
+  const answers = config.num_labels === 1 ? logits.map((z) => z[0]!) : logits.map(argmax);
+  // The task's official score: its metric, or the mean of its two.
+  const scored =
+    flags.task === undefined || targets === undefined
+      ? {}
+      : { score: taskScore(taskInfo(flags.task), answers, targets).mean };
   printResult(
     {
       command: 'evaluate',
@@ -94,6 +102,7 @@ async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
       examples: encodings.length,
       ...(truncated > 0 ? { truncated } : {}),
       ...Object.fromEntries(Object.entries(measured).map(([name, { value }]) => [name, value])),
+      ...scored,
       // A correlation with a constant is 0/0: reported as 0, and named here.
       ...(Object.values(measured).every((m) => m.defined)
         ? {}
@@ -110,9 +119,10 @@ export function addEvaluate(program: Command): void {
     .command('evaluate')
     .description('float accuracy of a model folder on labelled texts')
     .argument('<model>', 'Hugging Face folder of teacher or student')
-    .option('--task <name>', `bundled data: ${TASK_NAMES.join(', ')}`)
+    .option('--task <name>', TASK_HELP)
+    .option('--glue <dir>', GLUE_HELP)
     .option('--split <name>', `part of the task: ${SPLITS.join(', ')}`, 'dev')
-    .option('--file <file>', 'other data: .tsv, .csv, .jsonl or .txt');
+    .option('--file <file>', 'other data: .tsv, .csv, .jsonl, .parquet or .txt');
   addColumns(command)
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
     .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }), 128)

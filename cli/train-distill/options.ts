@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { availableParallelism } from 'node:os';
 import { InputError } from '../../common/errors.ts';
 import { readExamples, type Dataset } from '../../data/read.ts';
-import { loadTask, TASK_NAMES } from '../../data/tasks.ts';
+import { GLUE_NAMES, loadTaskPart, TASK_NAMES, taskInfo } from '../../data/tasks.ts';
 import { ENGINE_NAMES } from '../../engine/select.ts';
 import type { Overrides } from '../../train/recipe/recipe.ts';
 
@@ -33,6 +33,7 @@ export interface ColumnFlags {
 
 export interface TrainingFlags extends ColumnFlags {
   readonly task?: string;
+  readonly glue?: string;
   readonly train?: string;
   readonly dev?: string;
   readonly out: string;
@@ -83,11 +84,16 @@ export const addOutput = (command: Command): Command =>
     .option('--json', 'print the result as one JSON object on standard output', false)
     .option('--quiet', 'no progress on standard error', false);
 
+/** Help of the options that name a task. */
+export const TASK_HELP = `bundled data: ${TASK_NAMES.join(', ')}; with --glue: ${GLUE_NAMES.join(', ')}`;
+export const GLUE_HELP = 'folder of the official GLUE download, which holds CoLA/, SST-2/, …';
+
 /** Options of teacher and student. */
 export function addTraining(command: Command, recipe: string): Command {
   command
-    .option('--task <name>', `bundled data: ${TASK_NAMES.join(', ')}`)
-    .option('--train <file>', 'training data: .tsv, .csv, .jsonl or .txt')
+    .option('--task <name>', TASK_HELP)
+    .option('--glue <dir>', GLUE_HELP)
+    .option('--train <file>', 'training data: .tsv, .csv, .jsonl, .parquet or .txt')
     .option('--dev <file>', 'data on which the best checkpoint is chosen');
   addColumns(command)
     .requiredOption('--out <dir>', 'new folder for the model, in Hugging Face format with run.json')
@@ -110,6 +116,7 @@ export const overrides = (flags: TrainingFlags): Overrides => ({
   seed: flags.seed,
   maxLength: flags.maxLength,
   metric: flags.metric,
+  taskMetric: flags.task === undefined ? undefined : taskInfo(flags.task).metrics[0],
   stageSteps: [flags.stage1Steps, flags.stage2Steps],
   stageLearningRate: [flags.stage1Lr, flags.stage2Lr],
   steps: flags.steps,
@@ -120,19 +127,30 @@ export const overrides = (flags: TrainingFlags): Overrides => ({
   frozen: flags.freeze,
 });
 
-/** Training and dev data, and the class names if the task has them. @throws InputError unless exactly one source is given */
-export async function trainingData(
-  flags: TrainingFlags,
-): Promise<{ train: Dataset; dev: Dataset | undefined; labels: readonly string[] | undefined }> {
+export interface TrainingData {
+  readonly train: Dataset;
+  readonly dev: Dataset | undefined;
+  /** Class names if the task has them. */
+  readonly labels: readonly string[] | undefined;
+  readonly regression: boolean;
+}
+
+/** @throws InputError unless exactly one source is given, or the data cannot be read */
+export async function trainingData(flags: TrainingFlags & { readonly regression?: boolean }): Promise<TrainingData> {
   if ((flags.task === undefined) === (flags.train === undefined)) {
-    throw new InputError('give either --task or --train', `Bundled tasks: ${TASK_NAMES.join(', ')}.`);
+    throw new InputError('give either --task or --train', `Tasks: ${[...TASK_NAMES, ...GLUE_NAMES].join(', ')}.`);
   }
   if (flags.task !== undefined) {
     if (flags.dev !== undefined) throw new InputError('--dev with --task', 'The task brings its own dev data.');
-    const { train, dev, labels } = await loadTask(flags.task);
-    return { train, dev, labels };
+    const { labels, regression } = taskInfo(flags.task);
+    if (flags.regression === true && !regression) {
+      throw new InputError(`--regression with --task ${flags.task}`, 'The task has classes.');
+    }
+    const options = { folder: flags.glue };
+    const train = await loadTaskPart(flags.task, 'train', options);
+    return { train, dev: await loadTaskPart(flags.task, 'dev', options), labels, regression };
   }
   const train = await readExamples(flags.train!, flags);
   const dev = flags.dev === undefined ? undefined : await readExamples(flags.dev, flags);
-  return { train, dev, labels: undefined };
+  return { train, dev, labels: undefined, regression: flags.regression === true };
 }

@@ -2,9 +2,10 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 import { InputError } from '../../common/errors.ts';
 import { loadModel } from '../../checkpoints/index.ts';
+import { labelsOf } from '../../data/labels.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { selectEngine } from '../../engine/select.ts';
-import { classNames, prepare } from '../../train/examples.ts';
+import { prepare } from '../../train/examples.ts';
 import { withHead } from '../../train/head.ts';
 import { overrideRecipe } from '../../train/recipe/recipe.ts';
 import { findRecipe } from '../../train/recipe/recipes.ts';
@@ -22,18 +23,16 @@ async function teacher(flags: TeacherFlags): Promise<void> {
   checkDtype(flags.dtype);
   const recipe = overrideRecipe(await findRecipe(flags.recipe, 'teacher'), overrides(flags));
   const data = await trainingData(flags);
-  if (flags.regression && flags.task !== undefined) {
-    throw new InputError(`--regression with --task ${flags.task}`, 'The task has classes.');
-  }
   const base = await loadModel(flags.from, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
-  const labels = flags.regression ? ['score'] : (data.labels ?? classNames(data.train));
+  const { regression } = data;
+  const labels = regression ? ['score'] : (data.labels ?? labelsOf(data.train));
   const model = withHead(base, labels, recipe.seed);
   if (!flags.quiet && model.made.length > 0) {
     process.stderr.write(pc.dim(`new, by seed ${recipe.seed}: ${model.made.join(', ')}\n`));
   }
   const tokenizer = await loadTokenizer(base.tokenizerDir);
   const maxLength = fittingLength(recipe.maxLength, base.config.max_position_embeddings);
-  const how = { labels, regression: flags.regression, maxLength, needLabels: true };
+  const how = { labels, regression, maxLength, needLabels: true };
   const result = await trainAndSave({
     command: 'teacher',
     flags,

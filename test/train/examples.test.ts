@@ -3,7 +3,7 @@ import { InputError } from '../../common/errors.ts';
 import type { Dataset } from '../../data/read.ts';
 import { Tokenizer, tokenizerJsonFromVocab } from '../../data/tokenizer.ts';
 import { measure } from '../../train/evaluate.ts';
-import { classNames, prepare } from '../../train/examples.ts';
+import { prepare } from '../../train/examples.ts';
 import { withHead } from '../../train/head.ts';
 import { argmax, predict, probabilities } from '../../train/predict.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
@@ -19,22 +19,11 @@ const data = (...labels: (string | undefined)[]): Dataset => ({
   source: 'made up',
 });
 
-describe('class names', () => {
-  it('are sorted, numbers by value', () => {
-    expect(classNames(data('b', 'a', 'b'))).toEqual(['a', 'b']);
-    expect(classNames(data('10', '9', '0'))).toEqual(['0', '9', '10']);
-  });
-  it('need every label and two classes', () => {
-    expect(() => classNames(data('a', undefined))).toThrow('example 2 has no label');
-    expect(() => classNames(data('a', 'a'))).toThrow(InputError);
-  });
-});
-
 describe('preparing data', () => {
   const how = { labels: ['negative', 'positive'], regression: false, maxLength: 16, needLabels: true };
   it('reads classes by name and by number', () => {
     expect(prepare(data('positive', '0', '1'), tokenizer, how).targets).toEqual([1, 0, 1]);
-    expect(() => prepare(data('neutral'), tokenizer, how)).toThrow("label 'neutral' is none of the model's");
+    expect(() => prepare(data('neutral'), tokenizer, how)).toThrow("label 'neutral' is none of the classes");
     expect(() => prepare(data('2'), tokenizer, how)).toThrow(InputError);
   });
   it('reads scores', () => {

@@ -107,6 +107,8 @@ export interface Overrides {
   readonly seed?: number | undefined;
   readonly maxLength?: number | undefined;
   readonly metric?: string | undefined;
+  /** The task's own metric, for recipes that name none. */
+  readonly taskMetric?: string | undefined;
   /** Of stage 1, 2, …; 0 steps leave the stage out. */
   readonly stageSteps?: readonly (number | undefined)[];
   readonly stageLearningRate?: readonly (number | undefined)[];
@@ -117,6 +119,8 @@ export interface Overrides {
   readonly dropout?: number | undefined;
   readonly frozen?: readonly string[] | undefined;
 }
+
+const metricOf = (metric: string | undefined): { metric?: string } => (metric === undefined ? {} : { metric });
 
 /** @throws InputError if the result is no recipe, or a number for one stage is given to a recipe of several */
 export function overrideRecipe(recipe: Recipe, o: Overrides): Recipe {
@@ -170,7 +174,7 @@ export function overrideRecipe(recipe: Recipe, o: Overrides): Recipe {
     ...recipe,
     seed: o.seed ?? recipe.seed,
     maxLength: o.maxLength ?? recipe.maxLength,
-    ...(o.metric === undefined ? {} : { metric: o.metric }),
+    ...metricOf(o.metric ?? recipe.metric ?? o.taskMetric),
     stages,
   };
   return parseRecipe(changed, `recipe ${recipe.name} with the options given`);
