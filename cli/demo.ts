@@ -3,7 +3,7 @@
  * The whole pipeline on real text, by the same commands a user types: bundled teacher → student → share bundles → three role
  * processes → secured answers, with the accuracy of every step on the same sentences.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -37,6 +37,7 @@ async function demo(options: { examples: number; keep?: string; json: boolean; t
   }
   const start = Date.now();
   const work = options.keep ?? mkdtempSync(join(tmpdir(), 'secformer-demo-'));
+  mkdirSync(work, { recursive: true });
   const at = (name: string): string => join(work, name);
   const teacher = packageFile('checkpoints/polarity-teacher');
   const steps: Step[] = [];
