@@ -23,7 +23,7 @@ import { SHAPES, shapeConfig, shapePlan } from '../export/shapes.ts';
 import type { Program } from '../protocol/program.ts';
 import { loadKernels } from '../ring/kernels/node.ts';
 import { READ_AHEAD_BYTES } from '../runtime/role/dealt-stream.ts';
-import { askBatch, clientModel, newReference, type Answers, type Question } from '../runtime/client/ask.ts';
+import { askBatch, clientModel, disclosed, newReference, type Answers, type Question } from '../runtime/client/ask.ts';
 import { clientCertificates, connectParties } from '../runtime/transport/client.ts';
 
 export interface SecureOptions {
@@ -230,7 +230,7 @@ export async function benchSecure(
     const { framingBytes } = checkCounts(declared, wall.measured);
     checkCounts(declared, online.measured);
     const errors = [...wall.sessions, ...online.sessions].flatMap(({ answers }) =>
-      answers.answers.flatMap(({ logits }, i) => logits.map((v, j) => Math.abs(v - expected[i]![j]!))),
+      answers.answers.map(disclosed).flatMap(({ logits }, i) => logits.map((v, j) => Math.abs(v - expected[i]![j]!))),
     );
     const wallSeconds = median(wall.sessions.slice(1).map((s) => s.seconds));
     const onlineSeconds = median(online.sessions.slice(1).map((s) => s.onlineSeconds));

@@ -107,6 +107,7 @@ export const share = (value: PartyValue | undefined): Words => narrow(value, 'sh
 export const operand = (value: PartyValue | undefined): Extract<PartyValue, { kind: 'operand' }> =>
   narrow(value, 'operand');
 export const ext = (value: PartyValue | undefined): Extract<PartyValue, { kind: 'ext' }> => narrow(value, 'ext');
+export const bits = (value: PartyValue | undefined): Words => narrow(value, 'bits').x;
 export const dealtOperand = (value: DealerValue | undefined): Words => narrow(value, 'operand').A;
 export const dealtExt = (value: DealerValue | undefined): Extract<DealerValue, { kind: 'ext' }> => narrow(value, 'ext');
 

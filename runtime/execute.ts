@@ -5,6 +5,7 @@
 import { PeerError } from '../common/errors.ts';
 import type { Opening, PartyContext, PartyValue } from '../protocol/gate.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
+import { bits } from '../protocol/check.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { add, pack, packedBytes, unpack, type Words } from '../ring/index.ts';
@@ -36,6 +37,8 @@ export interface ExecuteOptions {
 
 export interface Execution {
   readonly output: PartyValue;
+  /** XOR shares of the wires of `program.guard`, in its order. */
+  readonly flags: readonly Words[];
   readonly rounds: number;
   /** Bits this party sent: Σ n · words, without the padding of the last byte of an opening. */
   readonly openedBits: number;
@@ -63,6 +66,7 @@ export async function execute(
   const readers = gates.map(() => 0);
   for (const gate of gates) for (const wire of gate.in) readers[wire]!++;
   readers[program.output]!++;
+  for (const wire of program.guard ?? []) readers[wire]!++;
 
   let waiting: Waiting[] = [];
   let unstarted = gates.map((_, index) => index);
@@ -117,7 +121,8 @@ export async function execute(
     resumed.forEach(({ index, coroutine }, i) => advance(coroutine.next(sums[i]!), index, coroutine));
   }
   if (unstarted.length > 0) throw new Error('a program that has passed its checks always finishes');
-  return { output: values[program.output]!, rounds, openedBits };
+  const flags = (program.guard ?? []).map((wire) => bits(values[wire]));
+  return { output: values[program.output]!, flags, rounds, openedBits };
 }
 
 const outOfStep = (what: string): PeerError =>

@@ -60,10 +60,10 @@ export const maskSource =
   (gate, kind, n, length) =>
     expand(leaf(key, maskLabel(gate, kind, n, length)), n, length);
 
-/** Where nonces and session seeds come from. */
+/** Where nonces, session seeds and coins come from. */
 export interface Entropy {
   /** 32 bytes; `purpose` and `reference` (the session's, chosen by the client) matter only to a deterministic source. */
-  draw(purpose: 'nonce0' | 'nonce1' | 'seed0' | 'seed1', reference: Uint8Array): Uint8Array;
+  draw(purpose: 'nonce0' | 'nonce1' | 'seed0' | 'seed1' | 'coin0' | 'coin1', reference: Uint8Array): Uint8Array;
   /** Salt of K_i: the sid, except where runs must repeat. */
   salt(sid: Uint8Array, reference: Uint8Array): Uint8Array;
   readonly deterministic: boolean;

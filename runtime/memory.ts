@@ -11,7 +11,10 @@ import type { EmbeddingGate, Program, Resolved } from '../protocol/program.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { rowCount } from '../protocol/shape.ts';
 import { add, resize, sub, type Words } from '../ring/index.ts';
+import { extract } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
+import { unseal, type Sealed } from '../protocol/disclosure.ts';
+import { sealOutput } from './coin.ts';
 import { inRing, partyContext, staticData, type PartyModel } from './context.ts';
 import { AheadWork } from './ahead.ts';
 import { Corrections, deal, encodeCorrections } from './deal.ts';
@@ -30,6 +33,8 @@ export interface MemoryRun {
   readonly shares: readonly [Words, Words];
   readonly logits: Words;
   readonly rounds: number;
+  /** What a client gets of each text: its logits, or nothing if a guard flagged it. Without guards always the logits. */
+  readonly disclosed: readonly (Words | undefined)[];
   /** Bits each party sent, bits dealt to party 1: without the padding of bytes. */
   readonly openedBits: number;
   readonly dealtBits: number;
@@ -136,9 +141,13 @@ export async function runInMemory(
   };
   const [a, b] = await Promise.all([run(0), run(1)]);
   if (a.output.kind !== 'share' || b.output.kind !== 'share') throw new Error('the output is additive shares');
+  const K = extract(new Uint8Array(0), Buffer.from(`smpc/test/coin/${seed}/${index}`));
+  const outputs = [a.output.x, b.output.x] as const;
+  const sealed = ([0, 1] as const).map((i) => sealOutput(i, program, dims, K, outputs[i], [a, b][i]!.flags));
   return {
-    shares: [a.output.x, b.output.x],
-    logits: add(a.output.x, b.output.x),
+    shares: outputs,
+    logits: add(...outputs),
+    disclosed: unseal(sealed as [Sealed, Sealed], program.labels),
     rounds: a.rounds,
     openedBits: a.openedBits,
     dealtBits,

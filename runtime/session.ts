@@ -6,9 +6,10 @@
 import { createHash } from 'node:crypto';
 import { PeerError, RefusedError, type Failure } from '../common/errors.ts';
 import type { Kind } from '../protocol/gate.ts';
-import { leaf } from '../ring/prg-node.ts';
+import { extract, leaf } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
 import {
+  concat,
   encodeSession,
   equalBytes,
   fields,
@@ -61,6 +62,7 @@ export class PartySession {
   #round = -1;
   #sent: Uint8Array | undefined;
   #digest: Uint8Array | undefined;
+  #coin: Uint8Array | undefined;
 
   constructor(party: 0 | 1, entropy: Entropy, burnt: BurntSids) {
     this.party = party;
@@ -205,6 +207,21 @@ export class PartySession {
     return this.#digest;
   }
 
+  /** CHECK: what this party throws in for a coin, drawn only now that every opening is made. */
+  coin(): Uint8Array {
+    this.#in('CHECK');
+    this.#coin ??= this.#entropy.draw(this.party === 0 ? 'coin0' : 'coin1', this.#reference);
+    return this.#coin;
+  }
+
+  /** OUT: the key of the common coin. The caller erases it. */
+  tossed(theirs: Uint8Array): Secret {
+    this.#in('OUT');
+    if (this.#coin === undefined) this.#refuse('a coin was not thrown');
+    const [first, second] = this.party === 0 ? [this.#coin, theirs] : [theirs, this.#coin];
+    return extract(this.#entropy.salt(this.sid, this.#reference), concat(first, second));
+  }
+
   /** CHECK → OUT: both parties saw the same transcript, so the output share may leave. */
   checked(theirs: Uint8Array): void {
     this.#from('CHECK', 'OUT');
@@ -225,6 +242,7 @@ export class PartySession {
     this.#key = undefined;
     this.#transcript = undefined;
     this.#sent = undefined;
+    this.#coin = undefined;
     return reason;
   }
 

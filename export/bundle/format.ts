@@ -63,4 +63,6 @@ export interface ClientProgram {
   readonly output: { readonly n: number; readonly f: number; readonly labels: number };
   readonly shortest: number;
   readonly longest: number;
+  /** Answers come with tags and may be withheld. Absent: no. */
+  readonly guarded?: boolean;
 }

@@ -139,6 +139,7 @@ export function clientProgram(program: Program): ClientProgram {
     output: { n: output.n, f: output.f, labels: program.labels },
     shortest: program.shortest,
     longest: program.longest,
+    ...(program.guard === undefined ? {} : { guarded: true }),
   };
 }
 

@@ -6,7 +6,8 @@ import type { Failure } from '../../common/errors.ts';
 import { PeerError, RefusedError } from '../../common/errors.ts';
 import type { ClientProgram, Manifest } from '../../export/bundle/format.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
-import { add, decode, pack, packedBytes, unpack, type Words } from '../../ring/index.ts';
+import { unseal, type Sealed, TAG_BITS } from '../../protocol/disclosure.ts';
+import { add, decode, pack, packedBytes, slice, unpack, type Words } from '../../ring/index.ts';
 import { expand } from '../../ring/prg-web.ts';
 import { expect, type Channel } from '../channel.ts';
 import { contextBytes, encodeSession, equalBytes, fields, fromHex, hex, sidBytes, type Certificates, type SessionFields } from '../encoding.ts'; // prettier-ignore
@@ -51,8 +52,22 @@ export type Answer = Decoded & Exchanged;
 
 /** Answers to several questions of one session, which share its rounds. */
 export interface Answers extends Exchanged {
-  readonly answers: readonly Decoded[];
+  /** Or why one is withheld: a guard flagged its text, the others are answered all the same. */
+  readonly answers: readonly (Decoded | RefusedError)[];
 }
+
+/** @throws RefusedError if the answer is withheld */
+export function disclosed(answer: Decoded | RefusedError): Decoded {
+  if (answer instanceof RefusedError) throw answer;
+  return answer;
+}
+
+/** All a client can know: not which value it was, nor how far out. */
+const withheld = (): RefusedError =>
+  new RefusedError(
+    'the answer was withheld: an intermediate value left the range this model was calibrated for',
+    'ask the provider to calibrate with texts like this one and to export again (export-shares --calibrate)',
+  );
 
 const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
   new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
@@ -60,7 +75,7 @@ const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
 /** A fresh name for a session, until it has a sid. */
 export const newReference = (): Uint8Array => crypto.getRandomValues(new Uint8Array(REFERENCE_BYTES));
 
-/** Asks one question in one session, see `askBatch`. */
+/** Asks one question in one session, see `askBatch`. @throws RefusedError also if its answer is withheld */
 export async function ask(
   model: ClientModel,
   question: Question,
@@ -69,7 +84,7 @@ export async function ask(
   reference: Uint8Array = newReference(),
 ): Promise<Answer> {
   const { answers, rounds, sentBytes } = await askBatch(model, [question], channels, certificates, reference);
-  return { ...answers[0]!, rounds, sentBytes };
+  return { ...disclosed(answers[0]!), rounds, sentBytes };
 }
 
 /**
@@ -110,7 +125,7 @@ async function converse(
   typed: () => Promise<void>,
 ): Promise<Answers> {
   const lengths = questions.map(({ ids }) => ids.length);
-  const { shortest, longest, embedding, rows, output } = model.program;
+  const { shortest, longest, embedding, rows: tableRows, output, guarded } = model.program;
   for (const length of lengths) {
     if (length >= shortest && length <= longest) continue;
     throw new RefusedError(
@@ -142,26 +157,31 @@ async function converse(
     const [a, b] = await Promise.all(leaves.map((l) => expand(l[name], n, words)));
     return add(a!, b!);
   };
-  const [A1, A2] = await Promise.all([mask('A1', tokens * rows), mask('A2', tokens * embedding.split)]);
+  const [A1, A2] = await Promise.all([mask('A1', tokens * tableRows), mask('A2', tokens * embedding.split)]);
   await typed();
   const ids = questions.flatMap((q) => q.ids);
   const types = questions.flatMap((q) => q.types);
   const { E1, E2 } = clientEmbedding(embedding, ids, types, A1, A2);
   const message = fields(pack(E1), pack(E2));
 
-  const bytes = packedBytes(output.n, questions.length * output.labels);
+  const words = questions.length * output.labels;
+  const bytes = packedBytes(output.n, words);
+  const tags = guarded === true ? packedBytes(TAG_BITS, questions.length) : 0;
   const answers = await both(channels, async (channel) => {
     await channel.send('input', message);
-    return decodeOut(await expect(channel, 'out', COUNTED_BYTES + bytes));
+    return decodeOut(await expect(channel, 'out', COUNTED_BYTES + bytes + tags));
   });
-  const [y0, y1] = answers.map(({ share }) => readShare(share, output.n, questions.length * output.labels));
+  const sealed = answers.map(({ share }) => ({
+    y: readWords(share.subarray(0, bytes), output.n, words),
+    tags: readWords(share.subarray(bytes), TAG_BITS, tags === 0 ? 0 : questions.length),
+  })) as [Sealed, Sealed];
   const counted = answers.map((a) => a.counted);
   if (counted[0]!.rounds !== counted[1]!.rounds)
     throw new PeerError('the parties counted different rounds', 'see what they reported');
-  const logits = [...decode(add(y0!, y1!), output.f)];
+  const rows = guarded === true ? unseal(sealed, output.labels) : plainRows(sealed, questions.length, output.labels);
   return {
-    answers: questions.map((_, i) =>
-      decodeAnswer(logits.slice(i * output.labels, (i + 1) * output.labels), model.labels, model.task),
+    answers: rows.map((row) =>
+      row === undefined ? withheld() : decodeAnswer([...decode(row, output.f)], model.labels, model.task),
     ),
     rounds: counted[0]!.rounds,
     sentBytes: Math.max(...counted.map((c) => c.sentBytes)),
@@ -171,7 +191,13 @@ async function converse(
 const both = async <T>(channels: readonly [Channel, Channel], act: (channel: Channel) => Promise<T>): Promise<[T, T]> =>
   Promise.all([act(channels[0]), act(channels[1])]);
 
-function readShare(bytes: Uint8Array, n: number, words: number): Words {
+/** The answers of a program without guards. */
+function plainRows([a, b]: readonly [Sealed, Sealed], texts: number, labels: number): Words[] {
+  const y = add(a.y, b.y);
+  return Array.from({ length: texts }, (_, text) => slice(y, text * labels, (text + 1) * labels));
+}
+
+function readWords(bytes: Uint8Array, n: number, words: number): Words {
   try {
     return unpack(bytes, n, words);
   } catch {

@@ -11,7 +11,9 @@ import { expect, type Channel } from '../channel.ts';
 import type { PartyContext } from '../../protocol/gate.ts';
 import { AheadWork } from '../ahead.ts';
 import { partyContext, type PartyInputs, type PartyModel, type StaticData } from '../context.ts';
+import { COIN_BYTES, sealOutput } from '../coin.ts';
 import {
+  concat,
   encodeSession,
   equalBytes,
   hex,
@@ -202,17 +204,30 @@ class Serving {
 
     const prepared = this.#prepare(question, dealt);
     prepared.input = await this.#input(question, nonces, peer);
-    const { output, openedBits } = await this.#compute(prepared, peer);
+    const { output, flags, openedBits } = await this.#compute(prepared, peer);
 
-    await peer.send('check', session.check());
-    session.checked(await expect(peer, 'check', HASH_BYTES));
+    const guarded = this.#model.program.guard !== undefined;
+    const digest = session.check();
+    await peer.send('check', guarded ? concat(digest, session.coin()) : digest);
+    const check = await expect(peer, 'check', HASH_BYTES + (guarded ? COIN_BYTES : 0));
+    session.checked(check.subarray(0, HASH_BYTES));
+    const answer = guarded ? this.#seal(question.dims, output, flags, check.subarray(HASH_BYTES)) : pack(output);
     const counted = { rounds: peer.traffic.sentRounds, sentBytes: peer.traffic.sentBytes };
     session.done();
-    await client.send('out', encodeOut(pack(output), counted));
+    await client.send('out', encodeOut(answer, counted));
     // The client hangs up when it has both shares; then nothing is under way any more.
     await client.closed;
     this.#options.observer?.served?.({ ...counted, openedBits, dealtBits: dealt?.stock.bits ?? 0 });
     return counted;
+  }
+
+  /** The output share and its tags: an answer only to a client who gets the same tags from the other party. */
+  #seal(dims: Dims, output: Words, flags: readonly Words[], theirs: Uint8Array): Uint8Array {
+    const { party, program } = this.#model;
+    const K = this.#session.tossed(theirs);
+    const { y, tags } = sealOutput(party, program, dims, K, output, flags);
+    K.erase();
+    return concat(pack(y), pack(tags));
   }
 
   #keep(channel: Channel): void {
@@ -315,12 +330,15 @@ class Serving {
     return prepared;
   }
 
-  async #compute({ context, ahead, dealt }: Prepared, peer: Channel): Promise<{ output: Words; openedBits: number }> {
+  async #compute(
+    { context, ahead, dealt }: Prepared,
+    peer: Channel,
+  ): Promise<{ output: Words; flags: readonly Words[]; openedBits: number }> {
     const { program } = this.#model;
     const session = this.#session;
     const watch = this.#watch;
     session.run();
-    const { output, openedBits } = await execute(
+    const { output, flags, openedBits } = await execute(
       program,
       context,
       async (round, message) => {
@@ -340,6 +358,6 @@ class Serving {
       },
     );
     if (output.kind !== 'share') throw new Error('the output of a checked program is additive shares');
-    return { output: output.x, openedBits };
+    return { output: output.x, flags, openedBits };
   }
 }

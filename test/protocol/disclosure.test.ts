@@ -24,8 +24,9 @@ const words = (...v: bigint[]): Words => fromBigInts(v, 64);
 
 describe('GF(2^64)', () => {
   it('multiplies as polynomials do', () => {
-    const check = (a: bigint, b: bigint): void =>
+    const check = (a: bigint, b: bigint): void => {
       expect(toBigInts(gfMultiply(words(a), words(b)))).toEqual([product(a, b)]);
+    };
     fc.assert(fc.property(element, element, check));
     const ends = [0n, 1n, 2n, 1n << 31n, 1n << 32n, 1n << 63n, 2n ** 64n - 1n];
     for (const a of ends) for (const b of ends) check(a, b);
