@@ -12,6 +12,7 @@ import type { HiddenAct, ModelConfig } from '../model/config.ts';
 import { forward } from '../model/forward.ts';
 import type { Normaliser, Ops } from '../model/ops.ts';
 import type { Encoding } from '../data/tokenizer.ts';
+import { LENGTH_BITS, lengthFactor, lengthScaleOf } from './plan.ts';
 import { RangeCollector, type Ranges } from './ranges.ts';
 import { structure } from './trace.ts';
 
@@ -140,6 +141,13 @@ class CalibrationOps implements Ops<Node> {
   }
 }
 
+/** Wires that follow the scale of the scores, by name without the layer. */
+const SCALED: ReadonlyMap<string, (F: number) => number> = new Map([
+  ['s', (F: number) => F],
+  ['D', (F: number) => F * F],
+  ['PV', (F: number) => F * F],
+]);
+
 export interface CalibrateOptions {
   readonly engine: Engine;
   readonly config: ModelConfig;
@@ -159,6 +167,8 @@ export async function calibrate({ encodings, shortest, longest }: Sample, option
     .map((n) => n.slice(0, -4));
   const executable = await engine.compile(graph, ops.outputs, engine.createState(tensors));
   const collector = new RangeCollector();
+  const normaliser = config.softmax_act === '2quad_centred' ? '2quad_centred' : '2quad';
+  const factor = lengthFactor({ per_length: LENGTH_BITS, longest, normaliser });
   try {
     let done = 0;
     for (const batch of byLength(encodings)) {
@@ -175,8 +185,13 @@ export async function calibrate({ encodings, shortest, longest }: Sample, option
         ),
         mask: int64(shape, new Int32Array(shape[0]! * shape[1]!).fill(1)),
       });
-      for (const name of names)
-        collector.add(name, floats(out[`${name}:min`]!.data, name), floats(out[`${name}:max`]!.data, name));
+      const F = lengthScaleOf(shape[1]!, factor);
+      for (const name of names) {
+        const [least, most] = [floats(out[`${name}:min`]!.data, name), floats(out[`${name}:max`]!.data, name)];
+        collector.add(name, least, most);
+        const scale = SCALED.get(name.slice(name.indexOf('.') + 1))?.(F);
+        if (scale !== undefined) collector.add(`${name}F`, Float64Array.from(least, (v) => v * scale), Float64Array.from(most, (v) => v * scale)); // prettier-ignore
+      }
       done += batch.length;
       progress?.(done, encodings.length);
     }

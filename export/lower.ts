@@ -2,15 +2,16 @@
  * Lowering: plan and folded integers → program. Composes the gates exactly as the specification's `program.py` does; gate
  * names are its wire names, so the two can be compared wire by wire. Bias tensors are named `<masked tensor>+`.
  */
-import { PROGRAM_VERSION, type Program, type Ring } from '../protocol/program.ts';
+import { mostDropped } from '../protocol/gates/length-scale.ts';
+import { PROGRAM_VERSION, type LengthFactor, type Program, type Ring } from '../protocol/program.ts';
 import type { Shape } from '../protocol/shape.ts';
 import { asMatrix, asRow, embeddingTable, rows, type Matrix } from './static-tensors.ts';
 import { RefusedError } from '../common/errors.ts';
-import type { Wire } from './builder.ts';
+import { ring, type Wire } from './builder.ts';
 import { GuardedBuilder } from './lower-guard.ts';
 import { normSites, type NormSite } from './norm-sites.ts';
 import { denominatorSite, normSite } from './residual.ts';
-import { checkPlan, cut, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
+import { checkPlan, cut, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
 
 export type { Matrix };
 
@@ -108,10 +109,13 @@ class Lowering extends GuardedBuilder {
     const { p } = this;
     const k = `${l}.`;
     const no = this.open(n, `${k}E_n`);
-    const O = this.attention(no, q, l);
+    // the classifier reads one row of the last layer: its keys and values come from every token, all else from the first
+    const alone = p.cls_only === true && l === p.layers.length - 1;
+    const row = alone ? this.firstRow(no, `${k}E_n.row`) : no;
+    const O = this.attention(no, row, q, l);
     const Y = this.linear(O, `${k}Wo`, this.matrix(l, 'Wo', p.H, p.H), p.fz - p.fo, q.nO);
-    const R = this.linear(no, `${k}gamma`, this.row(l, 'gamma', p.H), p.fz - p.fx, q.nO, true);
-    const C = this.linear(no, `${k}gc`, this.matrix(l, 'gc', p.H, 1), p.fz - p.fx + F_MEAN, q.nO + F_MEAN);
+    const R = this.linear(row, `${k}gamma`, this.row(l, 'gamma', p.H), p.fz - p.fx, q.nO, true);
+    const C = this.linear(row, `${k}gc`, this.matrix(l, 'gc', p.H, 1), p.fz - p.fx + F_MEAN, q.nO + F_MEAN);
     const mean = this.truncate(C, F_MEAN, `${k}gct`);
     const sum = this.add(this.add(Y, R, 1, `${k}Y.residual`), mean, -1, `${k}Y.centred`);
     const Yb = this.bias(sum, `${k}Y`, this.row(l, 'bo', p.H));
@@ -120,45 +124,57 @@ class Lowering extends GuardedBuilder {
     return this.norm(Z, this.site(`${k}ln2`));
   }
 
-  /** E_n → the opened attention output E_o, (token, H) at scale fo. */
-  private attention(no: Wire, q: PlanLayer, l: number): Wire {
+  private firstRow(x: Wire, name: string): Wire {
+    return this.gate({ op: 'firstToken', name }, [x], x.n, x.f, { rows: 'text', cols: x.shape.cols });
+  }
+
+  /** E_n, and its rows that ask → the opened attention output E_o of those rows, (token or text, H) at scale fo. */
+  private attention(no: Wire, asking: Wire, q: PlanLayer, l: number): Wire {
     const { p } = this;
     const k = `${l}.`;
     const centred = p.normaliser === '2quad_centred';
     const by = (f: number): number => p.fx + p.fw - f;
     const biased = (t: 'q' | 'k' | 'v', n: Ring): Wire => {
       const W = this.matrix(l, `W${t}`, p.H + 1, p.H);
-      const z = this.linear(no, `${k}W${t}`, rows(W, 0, p.H), p.fw, n);
+      const z = this.linear(t === 'q' ? asking : no, `${k}W${t}`, rows(W, 0, p.H), p.fw, n);
       return this.bias(z, `${k}W${t}`, rows(W, p.H, p.H + 1));
     };
     const centre = (z: Wire, f: number, side: 'keys' | 'queries', name: string): Wire =>
       this.gate({ op: 'centre', name, side, by: by(f) }, [z], q.nS, f, z.shape);
 
     const V = this.toScale(biased('v', q.nP + by(p.fv)), p.fv, `${k}V`);
+    const factor = lengthFactor(p);
     let Q: Wire;
     let K: Wire;
-    if (centred) {
+    if (factor !== undefined) {
+      const z = biased('q', q.nS + by(p.fq) + factor.bits);
+      Q = this.gate({ op: 'lengthScale', name: `${k}Q`, by: by(p.fq), factor }, [z], q.nS, p.fq, z.shape);
+    } else if (centred) {
       Q = centre(biased('q', { base: q.nS + by(p.fq), plus: 'queries' }), p.fq, 'queries', `${k}Q`);
+    } else {
+      Q = this.toScale(biased('q', q.nS + by(p.fq)), p.fq, `${k}Q`);
+    }
+    if (centred) {
       const Wk = this.matrix(l, 'Wk', p.H, p.H); // no bias row: a constant key cancels
       const z = this.linear(no, `${k}Wk`, Wk, p.fw, { base: q.nS + by(p.fk), plus: 'keys' });
       K = centre(z, p.fk, 'keys', `${k}K`);
     } else {
-      Q = this.toScale(biased('q', q.nS + by(p.fq)), p.fq, `${k}Q`);
       K = this.toScale(biased('k', q.nS + by(p.fk)), p.fk, `${k}K`);
     }
     const Eq = this.open(Q, `${k}E_q`);
     const Ek = this.open(K, `${k}E_k`);
     const Ev = this.open(V, `${k}E_v`);
-    const scores: Shape = { rows: 'head', cols: 'keys' };
+    const perHead = asking.shape.rows === 'text' ? 'headText' : 'head';
+    const scores: Shape = { rows: perHead, cols: 'keys' };
     const S = this.gate({ op: 'matmul', name: `${k}S`, form: 'scores' }, [Eq, Ek], q.nS, p.fq + p.fk, scores);
     const c = this.get(`layer.${l}.c`, [p.A]);
-    const t = this.bias(this.toScale(S, p.fs, `${k}St`), `${k}t`, asRow(c), 'head');
+    const t = this.shifted(this.toScale(S, p.fs, `${k}St`), `${k}t`, asRow(c), factor);
 
     const P = this.square(this.guardedExt(t, `${k}o_S`, q.NP + 3), `${k}P`, q.NP + 3, false);
-    const D = this.gate({ op: 'sum', name: `${k}D` }, [P], P.n, P.f, { rows: 'head', cols: 1 });
+    const D = this.gate({ op: 'sum', name: `${k}D` }, [P], P.n, P.f, { rows: perHead, cols: 1 });
     const Dv = this.reduced(D, q.D.mul, q.D.drop, `${k}Dv`);
     const Po = this.open(this.toScale(P, p.fp, `${k}Pt`), `${k}E_p`, q.nP);
-    const context: Shape = { rows: 'head', cols: p.H / p.A };
+    const context: Shape = { rows: perHead, cols: p.H / p.A };
     const PV = this.gate({ op: 'matmul', name: `${k}PV`, form: 'context' }, [Po, Ev], q.nP, p.fp + p.fv, context);
     const PVt = this.toScale(PV, p.fpv, `${k}PVt`);
     const g = q.D.gate;
@@ -169,11 +185,16 @@ class Lowering extends GuardedBuilder {
     this.guardInverse(D, y, denominatorSite(p, l));
     const O = this.product(this.guardedExt(PVt, `${k}o_PV`, q.nO + tO, q.nPVo), io, q.nO + tO, `${k}O`);
     const Ot = this.truncate(O, tO, `${k}Ot`);
-    const merged = this.gate({ op: 'mergeHeads', name: `${k}O.merged` }, [Ot], Ot.n, Ot.f, {
-      rows: 'token',
-      cols: p.H,
-    });
+    const merged = this.gate({ op: 'mergeHeads', name: `${k}O.merged` }, [Ot], Ot.n, Ot.f, asking.shape);
     return this.open(merged, `${k}E_o`);
+  }
+
+  /** s + c, or F (s + c) of scores that carry the factor F already: a share truncated to ring n needs as many bits more. */
+  private shifted(s: Wire, name: string, c: Matrix, factor: LengthFactor | undefined): Wire {
+    if (factor === undefined) return this.bias(s, name, c, 'head');
+    const tensor = `${name}+`;
+    this.tensor(tensor, 'share', ring(s) + mostDropped(factor), c);
+    return this.gate({ op: 'bias', name: tensor, tensor, along: 'head', factor }, [s], s.n, s.f, s.shape);
   }
 
   /** gelu(n1·W1 + b1)·W2 + residual: slopes and γ are inside M2. */
@@ -195,7 +216,7 @@ class Lowering extends GuardedBuilder {
 
   private classifier(n: Wire): Wire {
     const { p } = this;
-    const cls = this.gate({ op: 'firstToken', name: 'cls.row' }, [n], n.n, n.f, { rows: 'text', cols: p.H });
+    const cls = n.shape.rows === 'text' ? n : this.firstRow(n, 'cls.row');
     const poolW = asMatrix(this.get('poolW', [p.H, p.H]));
     const pre = this.linear(this.open(cls, 'E_cls'), 'pool', poolW, 0, p.nPool);
     const biased = this.bias(pre, 'pool', asRow(this.get('poolb', [p.H])));

@@ -9,7 +9,8 @@ import { RefusedError } from '../common/errors.ts';
 import { gelu, geluNew } from './fit/erf.ts';
 import { fitActivation, fitReciprocal, fitTanh } from './fit/functions.ts';
 import { trigTable } from './fit/gate.ts';
-import { centreBits, checkPlan, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig, type Scales } from './plan.ts'; // prettier-ignore
+import type { LengthFactor } from '../protocol/program.ts';
+import { centreBits, checkPlan, LENGTH_BITS, lengthFactor, lengthScaleOf, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig, type Scales } from './plan.ts'; // prettier-ignore
 import type { Range, Ranges } from './ranges.ts';
 import type { RealModel } from './real-model.ts';
 
@@ -39,6 +40,10 @@ export interface PlanOptions extends Scales {
   readonly gap: number;
   /** Spare ring bits of scores and PV. */
   readonly head: number;
+  /** Scores scaled by the length, so that the range of D does not grow with it (not in the specification). */
+  readonly perLength: boolean;
+  /** The last layer for the first token alone (not in the specification). */
+  readonly clsOnly: boolean;
 }
 
 /** P2 of the design, the smallest plan that runs on 32-bit kernels, with roomier periods (fewer harmonics to deal). */
@@ -46,6 +51,7 @@ export const BALANCED: PlanOptions = {
   fx: 10, fw: 12, fq: 8, fk: 8, fv: 8, fs: 8, fp: 3, fpv: 6, fo: 10, ft: 9, fy: 9, bc: 14, fe: 15, ft_e: 14, V2: 4, fl: 14,
   fzx: 11, rawx: 18, tolg: 3e-3, tolr: 3e-4, tolD: 1e-3, tolt: 4e-4, mar: 1.3, marD: 2, D0: 4096, relb: 12,
   cuts: [0, 0.5, 0.8, 0.95, 0.99, 0.999, 1], b_tanh: 15, gy1: 10, gy2: 12, head: 2, gap: 1.08,
+  perLength: true, clsOnly: true,
 }; // prettier-ignore
 
 export const PLANS: Readonly<Record<string, PlanOptions>> = { balanced: BALANCED };
@@ -88,6 +94,7 @@ class Planner {
   private readonly st: Ranges;
   private readonly c: PlanOptions;
   private readonly fz: number;
+  private readonly factor: LengthFactor | undefined;
   private readonly progress: PlanProgress | undefined;
   private done = 0;
   /** By their parameters: layers of equal ranges share them. */
@@ -98,6 +105,10 @@ class Planner {
     this.st = ranges;
     this.c = options;
     this.fz = options.fx + options.fzx;
+    const { normaliser } = model;
+    // texts of one length need no factor, unless centring multiplies the queries anyway
+    const scaled = options.perLength && (normaliser === '2quad_centred' || ranges.shortest < ranges.longest);
+    this.factor = scaled ? lengthFactor({ per_length: LENGTH_BITS, longest: ranges.longest, normaliser }) : undefined;
     this.progress = progress;
   }
 
@@ -138,6 +149,8 @@ class Planner {
       guard: false,
       shortest: st.shortest,
       longest: st.longest,
+      ...(this.factor === undefined ? {} : { per_length: this.factor.bits }),
+      ...(c.clsOnly ? { cls_only: true } : {}),
       calibration_sha256: st.sha256,
       norm,
       tanh,
@@ -197,8 +210,12 @@ class Planner {
     const { c, fz } = this;
     const k = `${l}.`;
     const { lambda, D, smax, pv } = this.attention(l);
-    const shift = Math.max(...this.m.layers[l]!.c.map((v, h) => Math.abs(v * lambda[h]!)));
-    const nS = bits((smax + shift) * 2 ** (c.fq + c.fk)) + 2 + c.head;
+    const { factor } = this;
+    const scale = factor === undefined ? 1 : Math.max(...this.lengths().map((L) => lengthScaleOf(L, factor)));
+    const shift = Math.max(...this.m.layers[l]!.c.map((v, h) => Math.abs(v * lambda[h]!))) * scale;
+    // no term of D exceeds it: |t| ≤ √D0
+    const tmax = factor === undefined ? smax + shift : Math.min(smax + shift, 0.999 * Math.sqrt(c.D0));
+    const nS = bits(tmax * 2 ** (c.fq + c.fk)) + 2 + c.head;
     const drop = 2 * c.fs - c.fp;
     const NP = Math.max(
       bits(pv * 2 ** (c.fp + c.fv)) + 2 + c.head + drop,
@@ -209,7 +226,8 @@ class Planner {
     const nO = bits(this.big(`${k}ln1.xc`) * c.mar * 2 ** fz) + 2;
     const centre = centreBits({ normaliser: this.m.normaliser, shortest: this.st.shortest, longest: this.st.longest });
     const wide = (n: number, f: number): number => n + c.fx + c.fw - f;
-    const nEx = Math.max(wide(nP, c.fv), wide(nS, c.fk) + centre.keys, wide(nS, c.fq) + centre.queries, nO + 8);
+    const queries = factor?.bits ?? centre.queries;
+    const nEx = Math.max(wide(nP, c.fv), wide(nS, c.fk) + centre.keys, wide(nS, c.fq) + queries, nO + 8);
     const { perm, groups } = this.hidden(l);
     const nU = c.fx + c.rawx;
     const nZ = bits(this.big(`${k}ln2.xc`) * c.mar * 2 ** fz) + 2;
@@ -226,16 +244,18 @@ class Planner {
 
   /** λ_h makes every head's denominators end at D0; D the reciprocal on what is left of their ranges. */
   private attention(l: number): { lambda: number[]; D: PlanReciprocal; smax: number; pv: number } {
-    const { c, m, st } = this;
+    const { c, m, factor } = this;
     this.step(`${l}.D`);
-    const s = this.range(`${l}.s`).max;
-    const { min, max } = this.range(`${l}.D`);
-    const PV = this.range(`${l}.PV`).max;
+    const F = factor === undefined ? '' : 'F';
+    const s = this.range(`${l}.s${F}`).max;
+    const { min, max } = this.range(`${l}.D${F}`);
+    const PV = this.range(`${l}.PV${F}`).max;
     const lambda = Array.from(max, (hi) => Math.sqrt(c.D0 / (hi * c.marD)));
     const shift = m.layers[l]!.c;
     const perHead = (f: (h: number) => number): number[] => lambda.map((_, h) => f(h));
     // centred scores sum to 0 over the keys, so D = Σ(s − s̄)² + L c² ≥ L c² whatever the text: no margin needed below that
-    const proven = (h: number): number => (m.normaliser === '2quad_centred' ? 0.98 * st.shortest * shift[h]! ** 2 : 0);
+    const perShift = Math.min(...this.lengths().map((L) => L * lengthScaleOf(L, factor) ** 2));
+    const proven = (h: number): number => (m.normaliser === '2quad_centred' ? 0.98 * perShift * shift[h]! ** 2 : 0);
     const lo = Math.min(...perHead((h) => Math.max(min[h]! / c.mar, proven(h)) * lambda[h]! ** 2));
     if (!(lo > 0))
       throw new RefusedError(`plan: ${l}.D: a calibrated denominator is 0`, 'train with a larger softmax_c or centred scores'); // prettier-ignore
@@ -257,6 +277,11 @@ class Planner {
       smax: Math.max(...perHead((h) => s[h]! * lambda[h]!)) * Math.sqrt(c.marD) * 1.05,
       pv: Math.max(...perHead((h) => PV[h]! * lambda[h]! ** 2)) * Math.max(c.mar, c.marD),
     };
+  }
+
+  private lengths(): number[] {
+    const { shortest, longest } = this.st;
+    return Array.from({ length: longest - shortest + 1 }, (_, i) => shortest + i);
   }
 
   /** Hidden units sorted by the width of their interval, one fit per group of similar ones. */

@@ -110,9 +110,12 @@ export function typicalRanges(config: ModelConfig, tokens: number): Ranges {
   for (let l = 0; l < config.num_hidden_layers; l++) {
     norm(`${l}.ln1`, TYPICAL.norm1);
     norm(`${l}.ln2`, TYPICAL.norm2);
-    set(`${l}.s`, 0, TYPICAL.score, heads);
-    set(`${l}.D`, least * tokens, most * tokens, heads);
-    set(`${l}.PV`, 0, TYPICAL.context * most * tokens, heads);
+    // one length: the factor of the scores is 1
+    for (const scaled of ['', 'F']) {
+      set(`${l}.s${scaled}`, 0, TYPICAL.score, heads);
+      set(`${l}.D${scaled}`, least * tokens, most * tokens, heads);
+      set(`${l}.PV${scaled}`, 0, TYPICAL.context * most * tokens, heads);
+    }
     wires.set(`${l}.u`, u);
   }
   set('pool.u', -TYPICAL.pooler, TYPICAL.pooler);
