@@ -66,6 +66,7 @@ function agree(sets: readonly Kernels[], what: string, f: () => Words): void {
   }
 }
 
+/** Measures every kernel set that runs here, whose results must be equal before anything is timed. */
 export async function benchKernels(options: BenchOptions = FULL): Promise<KernelFigure[]> {
   const before = await loadKernels().then(() => kernels());
   const sets = await availableKernels();
@@ -113,6 +114,7 @@ export async function benchKernels(options: BenchOptions = FULL): Promise<Kernel
 const line = (f: KernelFigure): string =>
   `${f.what.padEnd(11)} ring ${String(f.n).padStart(3)}  ${f.size.padStart(13)}  ${f.kernels.padEnd(8)} ${(f.value / 1e9).toFixed(2).padStart(7)} G${f.unit}`;
 
+/** `bench kernels`. */
 export function addKernelsBench(program: Command): void {
   program
     .command('kernels')

@@ -213,6 +213,7 @@ function checkCounts(declared: Explained, measured: Measured): { framingBytes: n
   return { framingBytes };
 }
 
+/** Answers texts of one shape through real role processes and holds the answers to float. */
 export async function benchSecure(
   options: SecureOptions,
   step: (what: string) => void = () => {},
@@ -278,6 +279,7 @@ function table(f: SecureFigures): string {
   return rows.map(([name, value]) => `${name!.padEnd(22)}${value}\n`).join('');
 }
 
+/** `bench secure`. */
 export function addSecureBench(program: Command): void {
   program
     .command('secure')

@@ -160,6 +160,7 @@ interface TrainOptions {
   readonly json?: boolean;
 }
 
+/** `bench train`. */
 export function addTrainBench(program: Command): void {
   program
     .command('train')

@@ -40,6 +40,7 @@ export interface Bounds {
   readonly logits: number;
 }
 
+/** Calibrated bounds of the wires of a plan. */
 export function boundsOf(m: RealModel): Bounds {
   let before = m.embeddingNorm;
   const layers = m.layers.map((layer) => {

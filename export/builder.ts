@@ -17,6 +17,7 @@ export type Fields<G extends Gate = Gate> = G extends Gate ? Omit<G, 'in' | 'n' 
 /** `mul` stands for mul / 8. */
 const MUL_BITS = 3;
 
+/** Appends gates to a program under construction and keeps track of rings and scales. */
 export class Builder {
   protected readonly p: Plan;
   protected readonly gates: Gate[] = [];

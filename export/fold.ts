@@ -13,6 +13,7 @@ const F_TANH = 12;
 const F_LOGITS = 24;
 const F_MEAN = 8;
 
+/** All integers of a plan: γ, β, centring, slopes, head factors and scales folded into the weights (masked-suite design, section 2). */
 export function fold(m: RealModel, p: Plan, progress?: (done: number, total: number) => void): Folded {
   const out = new Map<string, IntegerTensor>();
   const { H } = m;

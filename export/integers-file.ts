@@ -11,6 +11,7 @@ interface Entry {
 
 const width = (t: IntegerTensor): 4 | 8 => (t.data instanceof Int32Array ? 4 : 8);
 
+/** Writes the plaintext integers as safetensors (I32 and I64). */
 export async function writeIntegers(file: string, folded: Folded): Promise<void> {
   const header: Record<string, Entry> = {};
   let at = 0;

@@ -8,6 +8,7 @@ import { extLevels, residual, type ResidualSite } from './residual.ts';
 import type { GuardLevel } from '../protocol/program.ts';
 import type { PlanGate } from './plan.ts';
 
+/** A builder that puts a guard beside every wire whose value is interpreted. */
 export class GuardedBuilder extends Builder {
   private readonly flags: number[] = [];
 

@@ -9,6 +9,7 @@ export interface NormSite {
   readonly nOut: number;
 }
 
+/** Every LayerNorm of a plan with its input and output rings. */
 export function normSites(plan: Pick<Plan, keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers'>): NormSite[] {
   const sites: NormSite[] = [
     { key: 'emb', nIn: plan.ne - (plan.fe - plan.ft_e), ft: plan.ft_e, nOut: plan.layers[0]!.nEx },

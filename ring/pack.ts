@@ -6,6 +6,7 @@ import { type Words, zeros } from './words.ts';
 /** Bytes of `length` packed words of ring n. */
 export const packedBytes = (n: number, length: number): number => Math.ceil((n * length) / 8);
 
+/** Words as n bits each, least significant bit first, padded with zero bits to a whole byte. */
 export function pack(w: Words): Uint8Array {
   const bytes = new Uint8Array(packedBytes(w.n, w.length));
   kernels().pack(w.data, bytes, w.length, w.n);

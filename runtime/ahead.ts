@@ -16,6 +16,7 @@ interface Step {
   readonly run: () => Ahead;
 }
 
+/** Work on masks and weights that needs no value, done while the party waits. */
 export class AheadWork {
   readonly #steps: Step[];
   /** Kept until the gate itself and every reader that works ahead have had it. */

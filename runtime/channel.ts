@@ -53,6 +53,7 @@ export async function expect(channel: Channel, type: FrameType, bytes: number): 
   return payload;
 }
 
+/** Header of a frame: u32 length, u8 type, u32 sequence number. */
 export function encodeHeader(type: FrameType, sequence: number, length: number): Uint8Array {
   const header = new Uint8Array(HEADER_BYTES);
   const view = new DataView(header.buffer);

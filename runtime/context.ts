@@ -66,6 +66,7 @@ export interface PartyInputs {
   readonly rounding?: (gate: Resolved, u: Words) => void;
 }
 
+/** What a party half may draw on in one session; every mask and dealt word is given out once. */
 export function partyContext(party: 0 | 1, program: Program, inputs: PartyInputs): PartyContext {
   const indexOf = new Map(program.gates.map((gate, index) => [gate.name, index]));
   const index = (gate: Resolved): number => indexOf.get(gate.name)!;

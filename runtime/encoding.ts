@@ -11,6 +11,7 @@ const utf8 = new TextEncoder();
 
 export const text = (s: string): Uint8Array => utf8.encode(s);
 
+/** All parts, one after the other. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(parts.reduce((sum, p) => sum + p.length, 0));
   let at = 0;
@@ -21,6 +22,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
+/** Big-endian 32-bit integers. */
 export function u32(...values: readonly number[]): Uint8Array {
   const out = new Uint8Array(4 * values.length);
   const view = new DataView(out.buffer);
@@ -59,6 +61,7 @@ export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
 
 export const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
 
+/** Bytes of lower-case hexadecimal. */
 export function fromHex(s: string): Uint8Array {
   if (!/^([0-9a-f]{2})*$/.test(s)) throw new Error('not lower-case hexadecimal');
   return Uint8Array.from(s.match(/../g) ?? [], (b) => Number.parseInt(b, 16));

@@ -46,6 +46,7 @@ export class BurntSids {
 /** Kinds whose leaves a client may have: the masks of its own input. */
 const CLIENT_KINDS: ReadonlySet<Kind> = new Set(['A1', 'A2']);
 
+/** One session of a party; every method is a step that only its state allows. */
 export class PartySession {
   readonly party: 0 | 1;
   readonly #entropy: Entropy;

@@ -2,6 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { fields, text, u32 } from './encoding.ts';
 
+/** Running hash over the messages of all rounds, party 0's before party 1's. */
 export class Transcript {
   #hash: Hash;
   #rounds = 0;

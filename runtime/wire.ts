@@ -34,6 +34,7 @@ export interface Hello {
 
 export const encodeHello = (h: Hello): Uint8Array => fields(encodeSession(h.session), h.reference, h.client);
 
+/** @throws PeerError naming `who` if the message is not a HELLO */
 export function decodeHello(bytes: Uint8Array, who: string): Hello {
   const [session, reference, client] = parseFields(bytes, 3, who) as [Uint8Array, Uint8Array, Uint8Array];
   return {
@@ -63,6 +64,7 @@ export interface Open {
 export const encodeOpen = (o: Open): Uint8Array =>
   fields(encodeHello(o.hello), o.check, o.ctx, o.sid, o.nonces.client, o.nonces.party0, o.nonces.party1);
 
+/** @throws PeerError naming `who` if the message is not an OPEN */
 export function decodeOpen(bytes: Uint8Array, who: string): Open {
   const [hello, ...rest] = parseFields(bytes, 7, who) as [Uint8Array, ...Uint8Array[]];
   const [check, ctx, sid, client, party0, party1] = rest.map((value) => sized(value, HASH_BYTES, who)) as [
@@ -84,6 +86,7 @@ export const encodeLeaves = (l: Leaves): Uint8Array => concat(l.nonces.party0, l
 
 export const LEAVES_BYTES = 5 * HASH_BYTES;
 
+/** The parts of a LEAVES message; its length has been checked by the channel. */
 export function decodeLeaves(bytes: Uint8Array): Leaves {
   const part = (i: number): Uint8Array => bytes.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES);
   return { nonces: { party0: part(0), party1: part(1) }, sid: part(2), A1: part(3), A2: part(4) };

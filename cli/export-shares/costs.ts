@@ -65,6 +65,7 @@ const bytes = (n: number): string =>
   n === 0 ? '' : n >= 1e6 ? `${(n / 1e6).toFixed(2)} MB` : `${(n / 1e3).toFixed(1)} kB`;
 const count = (n: number): string => (n === 0 ? '' : `${(n / 1e6).toFixed(1)} M`);
 
+/** What every kind of wire costs, as a table for people. */
 export function costTable({ tokens, rows, total }: Costs): string {
   const head = ['wire', 'gate', 'gates', 'ring', 'opened', 'dealt', 'multiply-adds'];
   const ring = ([lo, hi]: readonly [number, number]): string => (lo === hi ? `${lo}` : `${lo}–${hi}`);

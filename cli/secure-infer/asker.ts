@@ -24,6 +24,7 @@ export interface AskOptions extends ClientOptions {
   readonly reference?: (index: number) => Uint8Array;
 }
 
+/** A client with its tokeniser: asks texts, a few sessions at once, and answers in their order. */
 export class Asker {
   readonly model: ClientModel;
   readonly #tokenizer: Tokenizer;
@@ -75,6 +76,7 @@ export class Asker {
   }
 }
 
+/** Token ids of every text. @throws RefusedError naming the text that is too long, unless `truncate`. */
 export function tokenise(
   tokenizer: Tokenizer,
   maxLength: number,

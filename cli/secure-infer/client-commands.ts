@@ -206,6 +206,7 @@ const withFlight = (command: Command): Command =>
     .addOption(new Option('--in-flight <n>', 'sessions under way at once').argParser(wholeNumber).default(IN_FLIGHT))
     .option('--json', 'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes');
 
+/** `local`, `ask` and `evaluate`. */
 export function addClientCommands(program: Command): void {
   withFlight(withQuestions(program.command('local <bundles>')))
     .description('Starts the three roles on this host, each with its own folder only, and answers texts in secret.')

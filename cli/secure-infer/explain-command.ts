@@ -87,6 +87,7 @@ function text(e: Explained, t: Times, { rtt, bandwidth, gates, shape }: Options)
   ].join('\n');
 }
 
+/** `explain`. */
 export function addExplainCommand(program: Command): void {
   program
     .command('explain [bundle]')

@@ -45,6 +45,7 @@ interface KeygenOptions {
   readonly json?: boolean;
 }
 
+/** `keygen`. */
 export function addKeygenCommand(program: Command): void {
   program
     .command('keygen')

@@ -41,6 +41,7 @@ interface Child {
   readonly ended: Promise<void>;
 }
 
+/** The three roles as child processes on this host, each given its own folder and key and nothing else. */
 export class LocalRoles {
   readonly deployment: Deployment;
   readonly identity: Identity;

@@ -84,6 +84,7 @@ const plain = (line: object): string =>
     .map(([key, value]) => `${key} ${JSON.stringify(value)}`)
     .join('  ');
 
+/** `interpret`: what the model owner runs on plaintext. */
 export function addOwnerCommands(program: Command): void {
   withQuestions(program.command('interpret <provider>'))
     .description(

@@ -141,6 +141,7 @@ async function partyRole(dir: string): Promise<'party0' | 'party1'> {
   return /"role":\s*"party1"/.test(text) ? 'party1' : 'party0';
 }
 
+/** `party` and `assistant`. */
 export function addServeCommands(program: Command): void {
   withRole(program.command('party').description('Serves as party 0 or party 1, whichever the bundle is for.'))
     .addHelpText('after', '\nExample:\n  secure-infer party --bundle bundles/party0 --keys keys/party0\n')

@@ -81,11 +81,13 @@ export interface ClientRecord {
   readonly logits: readonly number[];
 }
 
+/** Writes what the client of a deterministic run got for text `index`. */
 export function writeClient(dir: string, index: number, record: ClientRecord): void {
   mkdirSync(textFolder(dir, index), { recursive: true });
   writeFileSync(join(textFolder(dir, index), 'client.json'), `${JSON.stringify(record)}\n`);
 }
 
+/** Reads it back. @throws InputError if it is not there */
 export function readClient(dir: string, index: number): ClientRecord {
   const file = join(textFolder(dir, index), 'client.json');
   try {

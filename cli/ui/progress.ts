@@ -18,6 +18,7 @@ const bar = (fraction: number, width = 20): string => {
   return '█'.repeat(full) + '░'.repeat(width - full);
 };
 
+/** Starts the progress of one task; `quiet` shows nothing. */
 export function progress(label: string, quiet = false): Progress {
   if (quiet) return { update() {}, succeed() {}, fail() {} };
   const start = Date.now();

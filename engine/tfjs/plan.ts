@@ -21,6 +21,7 @@ const INTEGER_OPS = new Set(
 
 const LEAVES = new Set(['input', 'constant']);
 
+/** Orders the nodes that the outputs need, and says after which step each value may be freed. */
 export function makePlan(graph: Graph, outputs: Iterable<Node>): Plan {
   const kept = new Set(outputs);
   const wanted = new Set<Node>();

@@ -35,6 +35,7 @@ export function hostValues(
   return value.dtype === 'int64' ? integers(name, value.data, rows) : value.data;
 }
 
+/** The tensor of a constant node; int64 becomes int32 where every value fits. */
 export function constantTensor(tf: Tf, node: Node): Tensor {
   const values = node.attributes['values'] as readonly number[];
   if (node.dtype === 'int64' && values.some((v) => v < INT32_MIN || v > INT32_MAX))

@@ -17,6 +17,7 @@ export function staticWords(program: Program, modelId: string, seed: Secret | Ui
   };
 }
 
+/** The tensor of that name; a missing one is a bug. */
 export function spec(program: Program, name: string): TensorSpec {
   const found = program.tensors[name];
   if (found === undefined) throw new Error(`program has no tensor ${name}`);

@@ -35,6 +35,7 @@ export interface Fit {
   readonly size: number;
 }
 
+/** Approximate minimax fit of a Fourier series (and a slope, if asked) by Lawson-weighted ridge least squares. */
 export function fit(f: (x: number) => number, options: FitOptions): Fit {
   return new Fourier(f, options).solve(options.ridge ?? 1e-9, options.iterations ?? 12);
 }

@@ -50,6 +50,7 @@ export function lengthFraction(L: number, factor: LengthFactor): { readonly by: 
 export const mostDropped = ({ longest, bits, centred }: LengthFactor): number =>
   bits + (centred ? centreConstants(longest).k : 0);
 
+/** Refuses a factor that the rings cannot carry. */
 export function checkFactor(gate: Resolved, { longest, bits }: LengthFactor, dims: Dims): void {
   const fits = Number.isInteger(bits) && bits >= 0 && bits <= 8 && longest >= 1 && longest <= 1 << 16;
   need(gate, fits, `factor of ${bits} bits for up to ${longest} tokens`, 'export the model again');

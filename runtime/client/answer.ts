@@ -26,6 +26,7 @@ export function softmax(logits: readonly number[]): number[] {
 export const argmax = (values: readonly number[]): number =>
   values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
 
+/** Label and probabilities of logits, or the score of a regression. */
 export function decodeAnswer(
   logits: readonly number[],
   labels: readonly string[],

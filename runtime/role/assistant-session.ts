@@ -37,6 +37,7 @@ interface Waiting {
   reject(error: Failure): void;
 }
 
+/** The assistant's side of all sessions: pairs the two OPEN messages, then deals once. */
 export class Assistant {
   readonly #model: AssistantModel;
   readonly #options: AssistantOptions;

@@ -10,6 +10,7 @@ import { correctionLimit, Corrections } from '../deal.ts';
 /** Packed corrections a session holds before it stops reading, unless a gate waits for more. */
 export const READ_AHEAD_BYTES = 256 * 2 ** 20;
 
+/** Party 1's end of the dealing: reads ahead within a limit and tells which gates may start. */
 export class DealtStream {
   readonly stock = new Corrections();
   /** Resolves when all has been read. */

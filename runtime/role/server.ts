@@ -34,6 +34,7 @@ export interface Running {
 /** Sessions at once; more are turned away. */
 export const MAX_SESSIONS = 64;
 
+/** Sessions under way at a server: a limit on their number, one line for each that fails. */
 export class Sessions {
   readonly #options: RoleOptions;
   readonly #who: string;

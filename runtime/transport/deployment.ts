@@ -24,11 +24,13 @@ export interface Address {
   readonly port: number;
 }
 
+/** host:port, with brackets around an IPv6 host. */
 export function parseAddress(text: string): Address {
   const colon = text.lastIndexOf(':');
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
 }
 
+/** Reads and checks a deployment file. @throws InputError naming the field that is wrong */
 export async function readDeployment(file: string): Promise<Deployment> {
   const text = await readFile(file, 'utf8').catch(() => {
     throw new InputError(`${file}: cannot be read`, 'Give the deployment file that keygen wrote.');

@@ -61,6 +61,7 @@ export async function saveIdentity(dir: string, identity: Identity): Promise<voi
   }
 }
 
+/** Key and certificate of one role. @throws InputError where a file is missing or they do not belong together */
 export async function loadIdentity(dir: string): Promise<Identity> {
   const read = (name: string): Promise<string> =>
     readFile(join(dir, name), 'utf8').catch(() => {

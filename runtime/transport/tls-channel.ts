@@ -26,6 +26,7 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** A channel of frames over a TLS socket; lengths are checked before anything is allocated. */
 export class StreamChannel implements Channel {
   readonly peer: string;
   readonly traffic: Traffic = { sentBytes: 0, receivedBytes: 0, sentRounds: 0 };
