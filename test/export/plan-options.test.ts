@@ -1,0 +1,101 @@
+/**
+ * What a plan may leave out or rescale without changing the answer: rows of the last layer nobody reads, and the growth of scores
+ * with the length. Every variant against the float model, and secured against the clear interpreter.
+ */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { CounterRandom } from '../../common/random.ts';
+import type { Encoding } from '../../data/tokenizer.ts';
+import { createEngine } from '../../engine/onnxruntime.ts';
+import { calibrate } from '../../export/calibrate.ts';
+import { fixedPredict, integersOf, interpret } from '../../export/clear.ts';
+import { fold } from '../../export/fold.ts';
+import { lower } from '../../export/lower.ts';
+import { BALANCED, makePlan } from '../../export/make-plan.ts';
+import { floatLogits } from '../../export/random-model.ts';
+import type { Ranges } from '../../export/ranges.ts';
+import { realModel } from '../../export/real-model.ts';
+import type { ModelConfig } from '../../model/config.ts';
+import { programCost } from '../../protocol/cost.ts';
+import { toBigInts } from '../../ring/index.ts';
+import { runInMemory, splitModel } from '../../runtime/memory.ts';
+import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+
+/** Fixed point of the tiny models against float: what the specification allows its own. */
+const LOGITS = 0.02;
+const [SHORTEST, LONGEST] = [2, 13];
+
+function texts(config: ModelConfig, each: number, seed: number): Encoding[] {
+  const random = new CounterRandom(seed, 'texts');
+  return Array.from({ length: (LONGEST - SHORTEST + 1) * each }, (_, i) => {
+    const length = SHORTEST + Math.floor(i / each);
+    return {
+      ids: Array.from({ length }, () => random.int(config.vocab_size)),
+      types: Array.from({ length }, (_v, j) => (2 * j >= length ? 1 : 0)),
+    };
+  });
+}
+
+describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
+  const config = tinyConfig({ softmax_act, softmax_c: [[3, 4, 5], [4, 3, 6]], hidden_act: 'gelu', type_vocab_size: 2 }); // prettier-ignore
+  const tensors = tinyTensors(config, 5);
+  const model = realModel(config, tensors);
+  const served = texts(config, 1, 9);
+  const engine = createEngine({ threads: 1 });
+  let ranges: Ranges;
+  const float: Float64Array[] = [];
+
+  beforeAll(async () => {
+    const encodings = [...texts(config, 12, 4), ...served];
+    ranges = await calibrate({ encodings, shortest: SHORTEST, longest: LONGEST }, { engine, config, tensors });
+    for (const text of served) float.push((await floatLogits(engine, config, tensors, [text]))[0]!);
+  });
+
+  const make = (change: { perLength: boolean; clsOnly: boolean }) => {
+    const plan = makePlan(model, ranges, { ...BALANCED, ...change });
+    return { plan, ...lower(plan, fold(model, plan)) };
+  };
+
+  it.each([
+    { perLength: false, clsOnly: false },
+    { perLength: true, clsOnly: false },
+    { perLength: false, clsOnly: true },
+    { perLength: true, clsOnly: true },
+  ])('%o: the float model at every length, one by one and together', (change) => {
+    const { program, tensors: integers } = make(change);
+    for (const tokens of [1, 1000])
+      fixedPredict(program, integersOf(program, integers), served, { tokens }).forEach((logits, i) => {
+        if (logits instanceof Error) throw logits;
+        logits.forEach((v, j) => expect(Math.abs(v - float[i]![j]!), `text ${i} logit ${j}`).toBeLessThan(LOGITS));
+      });
+  });
+
+  it('secured, a batch of three lengths gives the logits of the clear interpreter, at the declared cost', async () => {
+    const { program, tensors: integers } = make({ perLength: true, clsOnly: true });
+    const batch = [0, 4, 11].map((i) => served[i]!);
+    const run = await runInMemory(splitModel(program, (name) => integersOf(program, integers)(name, program.tensors[name]!.n), 3), batch, 1); // prettier-ignore
+    const clear = interpret(program, integersOf(program, integers), batch, run.tape);
+    expect(toBigInts(run.logits)).toEqual(toBigInts(clear));
+    const { total } = programCost(program, { lengths: batch.map((t) => t.ids.length), heads: program.heads });
+    expect([run.rounds, run.openedBits, run.dealtBits]).toEqual([total.rounds, total.openedBits, total.dealtBits]);
+  });
+
+  it('denominators of scaled scores keep a narrower range', () => {
+    const ratio = (l: number, perLength: boolean): number => {
+      const { interval } = make({ perLength, clsOnly: true }).plan.layers[l]!.D;
+      return interval[1] / interval[0];
+    };
+    // lengths differ by 6.5; the shortest text is not always the one of least D per token
+    for (const l of [0, 1]) expect(ratio(l, true)).toBeLessThan(ratio(l, false) / 2);
+  });
+
+  it('one row of the last layer costs a row', () => {
+    const dims = { lengths: [LONGEST], heads: config.num_attention_heads };
+    const [all, one] = [false, true].map((clsOnly) => programCost(make({ perLength: true, clsOnly }).program, dims));
+    expect(one!.total.rounds).toBe(all!.total.rounds);
+    const of = (cost: typeof all, name: string): number => cost!.gates.find((g) => g.name === name)!.cost.openedBits;
+    for (const name of ['1.E_q', '1.o_S', '1.E_p', '1.o_PV', '1.E_o', '1.E_n1', '1.E_y', '1.ln2.x'])
+      expect([name, of(all, name)]).toEqual([name, LONGEST * of(one, name)]);
+    for (const name of ['1.E_n', '1.E_k', '1.E_v', '0.E_y'])
+      expect([name, of(all, name)]).toEqual([name, of(one, name)]);
+  });
+});
