@@ -1,9 +1,10 @@
 /** The key stream of prg.ts on node:crypto. */
 import { createCipheriv, createHmac } from 'node:crypto';
+import { hasKernels, kernels } from './kernels/kernels.ts';
 import { leafInfo, type LeafLabel, staticInfo, stretch } from './prg.ts';
 import { Secret, secretBytes } from './secret.ts';
 import { fromKeyStream } from './stream.ts';
-import type { Words } from './words.ts';
+import { type Words, zeros } from './words.ts';
 
 const hmac = (key: Uint8Array, ...parts: Uint8Array[]): Uint8Array => {
   const h = createHmac('sha256', key);
@@ -30,6 +31,12 @@ const ZEROS = new Uint8Array(1 << 22);
 /** Elements offset..offset+length of a leaf as words of ring n. */
 export function expand(leafBytes: Uint8Array, n: number, length: number, offset = 0): Words {
   const { key, counter, skip, bytes } = stretch(leafBytes, n, length, offset);
+  const set = hasKernels() ? kernels() : undefined;
+  if (set?.keyStream !== undefined && skip === 0) {
+    const out = zeros(n, length);
+    set.keyStream(key, counter, out.data, length, n);
+    return out;
+  }
   const cipher = createCipheriv('aes-128-ctr', key, counter);
   if (skip > 0) cipher.update(ZEROS.subarray(0, skip));
   const out = new Uint8Array(bytes);

@@ -15,8 +15,8 @@ const target = join(root, 'build', 'kernels.node');
 const SETS = {
   portable: [],
   ...(process.arch === 'x64' && {
-    avx2: ['-mavx2'],
-    avx512: ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mavx512ifma'],
+    avx2: ['-mavx2', '-maes'],
+    avx512: ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mavx512ifma', '-maes'],
   }),
 };
 

@@ -17,6 +17,8 @@ export interface Kernels {
   pack(a: Uint32Array, bytes: Uint8Array, length: number, n: number): number;
   unpack(bytes: Uint8Array, out: Uint32Array, length: number, n: number): number;
   narrow(bytes: Uint8Array, out: Uint32Array, length: number, n: number): number;
+  /** Key stream as words; only where the processor has AES instructions. */
+  keyStream?(key: Uint8Array, counter: Uint8Array, out: Uint32Array, length: number, n: number): number;
   encode(x: Float64Array, out: Uint32Array, length: number, f: number, n: number): number;
   decode(a: Uint32Array, x: Float64Array, length: number, f: number, n: number): number;
   fourierPublic(c: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, a: BigInt64Array, bk: BigInt64Array, out: Uint32Array, length: number, K: number, b: number, l: number): number; // prettier-ignore

@@ -140,6 +140,12 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
 }  // namespace
 
 #define DEFINE(isa, name) define(env, set, #name, entry<&ring::isa::name>);
+#define DEFINE_STREAM(isa)                             \
+  {                                                    \
+    napi_value set;                                    \
+    napi_get_named_property(env, exports, #isa, &set); \
+    DEFINE(isa, keyStream)                             \
+  }
 #define DEFINE_SET(isa)                                                                                          \
   {                                                                                                              \
     napi_value set;                                                                                              \
@@ -155,10 +161,17 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   DEFINE_SET(portable)
 #ifdef RING_X86
-  if (__builtin_cpu_supports("avx2")) DEFINE_SET(avx2)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma"))
+  // Every processor with AVX2 has the AES instructions; a virtual machine may hide them.
+  const bool aes = __builtin_cpu_supports("aes");
+  if (aes && __builtin_cpu_supports("avx2")) {
+    DEFINE_SET(avx2)
+    DEFINE_STREAM(avx2)
+  }
+  if (aes && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma")) {
     DEFINE_SET(avx512)
+    DEFINE_STREAM(avx512)
+  }
 #endif
   define(env, exports, "setThreads", setThreads);
   return exports;

@@ -4,4 +4,5 @@
 #include "fixed.h"
 #include "fourier.h"
 #include "matmul.h"
+#include "stream.h"
 #include "wire.h"

@@ -43,6 +43,12 @@ RING_KERNEL(unpack)(const uint8_t* bytes, uint32_t* out, uint32_t length, uint32
 /// Low n bits of little-endian slots of 8, 16, 32, 64 or 128 bits (the least that holds n).
 RING_KERNEL(narrow)(const uint8_t* bytes, uint32_t* out, uint32_t length, uint32_t n);
 
+#ifndef __wasm__
+/// The first `length` words of ring n of the key stream of a leaf: AES-128 key and initial counter, 16 bytes each. Defined where the
+/// processor has AES instructions.
+RING_KERNEL(keyStream)(const uint8_t* key, const uint8_t* counter, uint32_t* out, uint32_t length, uint32_t n);
+#endif
+
 /// out = x 2^f, rounded to nearest, ties to even. Returns 1 + the first index that is not finite or outside the ring, or 0.
 RING_KERNEL(encode)(const double* x, uint32_t* out, uint32_t length, uint32_t f, uint32_t n);
 /// x = signed(a) / 2^f, rounded once.
