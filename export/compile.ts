@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { checkProgram } from '../protocol/resolve.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { boundsOf } from './bounds.ts';
 import { calibrate, type Sample } from './calibrate.ts';
 import { fold } from './fold.ts';
 import { lower, type Lowered } from './lower.ts';
@@ -34,9 +35,9 @@ export async function compile(options: CompileOptions): Promise<Compiled> {
     tensors,
     progress: (done, total) => progress?.('calibrate', done, total),
   });
-  const plan = makePlan(model, ranges, options.plan ?? BALANCED, (what, done, total) =>
-    progress?.('plan', done, total, what),
-  );
+  const chosen = options.plan ?? BALANCED;
+  const planned = chosen.guard ? { ...model, bounds: boundsOf(model) } : model;
+  const plan = makePlan(planned, ranges, chosen, (what, done, total) => progress?.('plan', done, total, what));
   const folded = fold(model, plan, (done, total) => progress?.('fold', done, total));
   const lowered = lower(plan, folded);
   checkProgram(lowered.program, (bytes) => createHash('sha256').update(bytes).digest('hex'));

@@ -6,11 +6,14 @@
  * what the modulus needs.
  */
 import { RefusedError } from '../common/errors.ts';
+import type { Bounds } from './bounds.ts';
 import { gelu, geluNew } from './fit/erf.ts';
 import { fitActivation, fitReciprocal, fitTanh } from './fit/functions.ts';
 import { trigTable } from './fit/gate.ts';
+import { PERIOD_BITS } from './guard-levels.ts';
 import type { LengthFactor } from '../protocol/program.ts';
 import { centreBits, checkPlan, LENGTH_BITS, lengthFactor, lengthScaleOf, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig, type Scales } from './plan.ts'; // prettier-ignore
+import { bits, extRing, fitInterval, fitRatios, layerReach, squareSum, tanhReach } from './plan-guard.ts';
 import type { Range, Ranges } from './ranges.ts';
 import type { RealModel } from './real-model.ts';
 
@@ -44,6 +47,8 @@ export interface PlanOptions extends Scales {
   readonly perLength: boolean;
   /** The last layer for the first token alone (not in the specification). */
   readonly clsOnly: boolean;
+  /** Every interpreted wire is guarded (not as in the specification, whose guard is an older one). */
+  readonly guard: boolean;
 }
 
 /** P2 of the design, the smallest plan that runs on 32-bit kernels, with roomier periods (fewer harmonics to deal). */
@@ -51,7 +56,7 @@ export const BALANCED: PlanOptions = {
   fx: 10, fw: 12, fq: 8, fk: 8, fv: 8, fs: 8, fp: 3, fpv: 6, fo: 10, ft: 9, fy: 9, bc: 14, fe: 15, ft_e: 14, V2: 4, fl: 14,
   fzx: 11, rawx: 18, tolg: 3e-3, tolr: 3e-4, tolD: 1e-3, tolt: 4e-4, mar: 1.3, marD: 2, D0: 4096, relb: 12,
   cuts: [0, 0.5, 0.8, 0.95, 0.99, 0.999, 1], b_tanh: 15, gy1: 10, gy2: 12, head: 2, gap: 1.08,
-  perLength: true, clsOnly: true,
+  perLength: true, clsOnly: true, guard: false,
 }; // prettier-ignore
 
 export const PLANS: Readonly<Record<string, PlanOptions>> = { balanced: BALANCED };
@@ -65,8 +70,6 @@ const HOPELESS = 50;
 /** Harmonics that reach the tolerances, measured over the ratios of real models. */
 const ROOT_K = (ratio: number): number => 4.5 * ratio ** 0.55;
 const RECIPROCAL_K = (ratio: number): number => 0.7 * ratio ** 0.9;
-
-const bits = (x: number): number => Math.floor(Math.log2(Math.max(x, 1e-9))) + 1;
 
 export interface PlanProgress {
   (what: string, done: number, total: number): void;
@@ -87,6 +90,8 @@ export function makePlan(
 /** What a plan depends on besides the ranges: no weights. */
 export type PlannedModel = Pick<RealModel, 'H' | 'A' | 'V' | 'eps' | 'act' | 'normaliser'> & {
   readonly layers: readonly Pick<RealModel['layers'][number], 'c'>[];
+  /** What the weights allow: guarded plans need it. */
+  readonly bounds?: Bounds;
 };
 
 class Planner {
@@ -95,6 +100,7 @@ class Planner {
   private readonly c: PlanOptions;
   private readonly fz: number;
   private readonly factor: LengthFactor | undefined;
+  private readonly bounds: Bounds | undefined;
   private readonly progress: PlanProgress | undefined;
   private done = 0;
   /** By their parameters: layers of equal ranges share them. */
@@ -110,25 +116,31 @@ class Planner {
     const scaled = options.perLength && (normaliser === '2quad_centred' || ranges.shortest < ranges.longest);
     this.factor = scaled ? lengthFactor({ per_length: LENGTH_BITS, longest: ranges.longest, normaliser }) : undefined;
     this.progress = progress;
+    if (options.guard && model.bounds === undefined) throw new Error('a guarded plan needs the bounds of its weights');
+    this.bounds = options.guard ? model.bounds : undefined;
   }
 
   run(): Plan {
     const { m, c, st, fz } = this;
     const norm: Record<string, PlanNorm> = {};
     const layers = m.layers.map((_, l) => {
-      norm[`${l}.ln1`] = this.norm(`${l}.ln1`, c.ft);
-      norm[`${l}.ln2`] = this.norm(`${l}.ln2`, c.ft);
-      return this.layer(l);
+      const q = this.layer(l);
+      norm[`${l}.ln1`] = this.norm(`${l}.ln1`, c.ft, q.nO - (fz - c.ft));
+      norm[`${l}.ln2`] = this.norm(`${l}.ln2`, c.ft, q.nZ - (fz - c.ft));
+      return q;
     });
     // E_n of centred scores is wide: the embedding keeps as many fraction bits as its 64-bit product with 1/σ allows
-    const emb = this.norm('emb', c.ft_e);
+    const ne = this.ring(this.big('emb.xc') * c.mar * 2 ** c.fe, (this.bounds?.embedding ?? 0) * 2 ** c.fe);
+    const emb = this.norm('emb', c.ft_e, ne - (c.fe - c.ft_e));
     const ft_e = Math.min(c.ft_e, 64 - layers[0]!.nEx + c.fx - emb.gate.f_out);
-    norm['emb'] = ft_e === c.ft_e ? emb : this.norm('emb', ft_e);
-    const R = Math.max(4, this.big('pool.u') * 1.5);
+    norm['emb'] = ft_e === c.ft_e ? emb : this.norm('emb', ft_e, ne - (c.fe - ft_e));
+    const pooler = this.bounds?.pooler ?? 0;
+    const R = Math.max(4, this.big('pool.u') * 1.5, tanhReach(pooler));
     this.step('tanh');
     const scales = { b: c.b_tanh, g1: 16, g2: 16, f_out: 12 };
-    const { gate: tanh, ...tanh_fit } = fitTanh(R, { tolerance: c.tolt, ...scales });
+    const { gate: tanh, ...tanh_fit } = fitTanh(R, { tolerance: c.tolt, ...scales, ...this.ratios(c.b_tanh) });
     const raw = c.fx + c.rawx;
+    const seen = [-this.big('pool.u'), this.big('pool.u')] as const;
     const gates = [tanh, ...Object.values(norm).map((r) => r.gate), ...layers.flatMap((q) => [q.D.gate, ...q.groups.map((u) => u.gate)])]; // prettier-ignore
     const trig_tables: Record<string, PlanTrig> = {};
     for (const b of [...new Set(gates.map((g) => g.b))].toSorted((x, y) => x - y)) trig_tables[b] = trigTable(b);
@@ -139,14 +151,15 @@ class Planner {
       H: m.H,
       V: m.V,
       fz,
-      ne: bits(this.big('emb.xc') * c.mar * 2 ** fe) + 2,
+      ne,
       rawP: raw,
-      nPool: raw,
-      nC: 24 + bits(Math.max(32, 2 * this.big('logits'))) + 1,
+      nPool: raw + this.periods,
+      nC: 24 + bits(Math.max(32, 2 * this.big('logits'), this.bounds?.logits ?? 0)) + 1,
       n_mu: 0,
       normaliser: m.normaliser,
       length: 'public',
-      guard: false,
+      guard: c.guard,
+      ...(this.bounds && { reach: { embedding: this.bounds.embedding, logits: this.bounds.logits }, eps: m.eps }),
       shortest: st.shortest,
       longest: st.longest,
       ...(this.factor === undefined ? {} : { per_length: this.factor.bits }),
@@ -154,7 +167,7 @@ class Planner {
       calibration_sha256: st.sha256,
       norm,
       tanh,
-      tanh_fit,
+      tanh_fit: { ...tanh_fit, ...(this.bounds && { seen, reach: pooler }) },
       layers,
       trig_tables,
     }; // prettier-ignore
@@ -183,7 +196,7 @@ class Planner {
   }
 
   /** √H (Σy² + H ε)^(−1/2): LayerNorm of H centred values, ε inside the fitted function. */
-  private norm(key: string, ft: number): PlanNorm {
+  private norm(key: string, ft: number, nIn: number): PlanNorm {
     const { c, m } = this;
     this.step(key);
     const { min, max } = this.range(`${key}.var`);
@@ -203,7 +216,9 @@ class Planner {
       }),
     );
     reached(`${key} variance`, r, c.tolr);
-    return { ...r, drop, N: Math.max(bits(hi * scale) + 1, r.gate.b + drop) };
+    // guarded: the sum is right whatever its terms, if none of them is flagged
+    const whole = this.bounds === undefined ? 0 : squareSum(nIn, m.H);
+    return { ...r, drop, N: Math.max(bits(hi * scale) + 1, r.gate.b + drop, whole) };
   }
 
   private layer(l: number): PlanLayer {
@@ -215,30 +230,31 @@ class Planner {
     const shift = Math.max(...this.m.layers[l]!.c.map((v, h) => Math.abs(v * lambda[h]!))) * scale;
     // no term of D exceeds it: |t| ≤ √D0
     const tmax = factor === undefined ? smax + shift : Math.min(smax + shift, 0.999 * Math.sqrt(c.D0));
-    const nS = bits(tmax * 2 ** (c.fq + c.fk)) + 2 + c.head;
+    const { perm, groups } = this.hidden(l);
+    const reach = this.bounds && layerReach(this.bounds, l, { lambda, c: this.m.layers[l]!.c, scale, D0: c.D0, activation: largestActivation(groups, perm) }); // prettier-ignore
+    const nS = this.ring(tmax * 2 ** (c.fq + c.fk), (reach?.score ?? 0) * 2 ** (c.fq + c.fk), c.head);
+    const nPVo = this.ring(pv * 2 ** c.fpv, (reach?.context ?? 0) * 2 ** c.fpv, c.head);
     const drop = 2 * c.fs - c.fp;
     const NP = Math.max(
-      bits(pv * 2 ** (c.fp + c.fv)) + 2 + c.head + drop,
+      nPVo + c.fp + c.fv - c.fpv + drop,
       bits(c.D0 * 2 ** (2 * c.fs)) + 1,
       D.gate.b + D.drop,
+      this.bounds === undefined ? 0 : squareSum(nS - (c.fq + c.fk - c.fs), this.st.longest),
     );
     const nP = NP - drop;
-    const nO = bits(this.big(`${k}ln1.xc`) * c.mar * 2 ** fz) + 2;
+    const nO = this.ring(this.big(`${k}ln1.xc`) * c.mar * 2 ** fz, (reach?.norm1 ?? 0) * 2 ** fz);
     const centre = centreBits({ normaliser: this.m.normaliser, shortest: this.st.shortest, longest: this.st.longest });
     const wide = (n: number, f: number): number => n + c.fx + c.fw - f;
     const queries = factor?.bits ?? centre.queries;
     const nEx = Math.max(wide(nP, c.fv), wide(nS, c.fk) + centre.keys, wide(nS, c.fq) + queries, nO + 8);
-    const { perm, groups } = this.hidden(l);
-    const nU = c.fx + c.rawx;
-    const nZ = bits(this.big(`${k}ln2.xc`) * c.mar * 2 ** fz) + 2;
+    const rawU = c.fx + c.rawx;
+    const nU = rawU + this.periods;
+    const nZ = this.ring(this.big(`${k}ln2.xc`) * c.mar * 2 ** fz, (reach?.norm2 ?? 0) * 2 ** fz);
     return {
-      nS, nP, NP,
-      nPVo: bits(pv * 2 ** c.fpv) + 2 + c.head,
-      nO, nU,
+      nS, nP, NP, nPVo, nO, nU,
       nE1: Math.max(nU, nZ),
-      nZ, nEx,
-      rawU: nU,
-      lambda, perm, D, groups,
+      nZ, nEx, rawU, lambda, perm, D, groups,
+      ...(reach && { reach }),
     }; // prettier-ignore
   }
 
@@ -279,6 +295,20 @@ class Planner {
     };
   }
 
+  /** Ring of an ext wire from units seen, with their margin, and what the weights allow; spare bits where no guard notices. */
+  private ring(seen: number, reach: number, head = 0): number {
+    return this.bounds === undefined ? bits(seen) + 2 + head : extRing(seen, reach);
+  }
+
+  /** Bits a wire read by period has above its period. */
+  private get periods(): number {
+    return this.bounds === undefined ? 0 : PERIOD_BITS;
+  }
+
+  private ratios(b: number): { ratios: readonly number[] } | undefined {
+    return this.bounds && { ratios: fitRatios(b) };
+  }
+
   private lengths(): number[] {
     const { shortest, longest } = this.st;
     return Array.from({ length: longest - shortest + 1 }, (_, i) => shortest + i);
@@ -292,22 +322,41 @@ class Planner {
     const widen = (c.mar - 1) / 2;
     const lo = min.map((v, j) => v - widen * (max[j]! - v));
     const hi = max.map((v, j) => v + widen * (v - min[j]!));
-    const perm = Array.from(lo, (_, j) => j).toSorted((a, b) => hi[a]! - lo[a]! - (hi[b]! - lo[b]!) || a - b);
+    // a guarded period is an eighth of what the weights allow: units that may go far belong with those that do
+    const reach = this.bounds?.layers[l]!.units;
+    const width = lo.map((v, j) => Math.max(hi[j]! - v, (reach?.[j] ?? 0) / 8));
+    const perm = Array.from(lo, (_, j) => j).toSorted((a, b) => width[a]! - width[b]! || a - b);
     const ends = c.cuts.map((z) => halfEven(z * perm.length));
     const groups: PlanGroup[] = [];
     for (let i = 0; i + 1 < ends.length; i++) {
       const [from, to] = [ends[i]!, ends[i + 1]!];
       if (from === to) continue;
       const units = perm.slice(from, to);
-      const [a, b] = [Math.min(...units.map((j) => lo[j]!)), Math.max(...units.map((j) => hi[j]!))];
+      const hull = (low: Float64Array, high: Float64Array): [number, number] => [
+        Math.min(...units.map((j) => low[j]!)),
+        Math.max(...units.map((j) => high[j]!)),
+      ];
+      const seen = hull(min, max);
+      const most = reach && Math.max(...units.map((j) => reach[j]!));
+      const [a, b] = most === undefined ? hull(lo, hi) : fitInterval(hull(lo, hi), seen, most);
       const f = m.act === 'gelu' ? gelu : geluNew;
       const scales = { b: c.bc, g1: c.gy1, g2: c.gy2, f_out: c.fy };
-      const found = this.once(`activation ${a} ${b}`, () => fitActivation(f, a, b, { tolerance: c.tolg, ...scales }));
+      const found = this.once(`activation ${a} ${b}`, () =>
+        fitActivation(f, a, b, { tolerance: c.tolg, ...scales, ...this.ratios(c.bc) }),
+      );
       reached(`${l}.gelu${groups.length}`, { interval: [a, b], fit_error: found.err }, c.tolg);
-      groups.push({ from, to, ...found });
+      groups.push({ from, to, ...found, ...(most !== undefined && { seen, reach: most }) });
     }
     return { perm, groups };
   }
+}
+
+/** (F) largest |gelu| of every unit that passes its guard: gelu(x) ≥ −0.17, and its fit is off by `err` at most. */
+function largestActivation(groups: readonly PlanGroup[], perm: readonly number[]): Float64Array {
+  const out = new Float64Array(perm.length);
+  for (const { from, to, hi, err } of groups)
+    for (let place = from; place < to; place++) out[perm[place]!] = Math.max(hi, 0.17) + err;
+  return out;
 }
 
 /** Fits that missed their tolerance without being refused, worst first. */

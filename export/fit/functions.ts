@@ -86,6 +86,16 @@ function bestOf(f: (x: number) => number, options: Omit<FitOptions, 'harmonics'>
     .reduce((a, c) => (a === undefined || (c !== undefined && c.error < a.error) ? c : a));
 }
 
+export interface SeriesOptions {
+  readonly tolerance: number;
+  /** Periods to try, over the interval. */
+  readonly ratios?: readonly number[];
+  readonly b: number;
+  readonly g1: number;
+  readonly g2: number;
+  readonly f_out: number;
+}
+
 export interface ActivationFit {
   readonly gate: PlanGate;
   readonly lo: number;
@@ -100,11 +110,11 @@ export function fitActivation(
   f: (x: number) => number,
   lo: number,
   hi: number,
-  { tolerance, ...scales }: { tolerance: number; b: number; g1: number; g2: number; f_out: number },
+  { tolerance, ratios = [1.15, 1.25, 1.4], ...scales }: SeriesOptions,
 ): ActivationFit {
   let best: (Fit & { period: number }) | undefined;
   for (const harmonics of GELU_K) {
-    for (const ratio of [1.15, 1.25, 1.4]) {
+    for (const ratio of ratios) {
       const period = (hi - lo) * ratio;
       const found = fit(f, { lo, hi, period, harmonics, slope: true });
       if (best === undefined || found.error < best.error) best = { ...found, period };
@@ -118,12 +128,12 @@ export function fitActivation(
 /** tanh on [−R, R]. */
 export function fitTanh(
   R: number,
-  { tolerance, ...scales }: { tolerance: number; b: number; g1: number; g2: number; f_out: number },
+  { tolerance, ratios = [1.1, 1.25, 1.5], ...scales }: SeriesOptions,
 ): Omit<ActivationFit, 'slope'> {
   let best: (Fit & { period: number }) | undefined;
   for (const harmonics of TANH_K) {
     best = undefined;
-    for (const ratio of [1.1, 1.25, 1.5]) {
+    for (const ratio of ratios) {
       const period = 2 * R * ratio;
       const found = fit(Math.tanh, { lo: -R, hi: R, period, harmonics, iterations: 25, grid: 1000 });
       if (best === undefined || found.error < best.error) best = { ...found, period };

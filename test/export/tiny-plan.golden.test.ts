@@ -17,7 +17,7 @@ const FLOAT32 = 1e-5;
 const LOGITS = 0.02;
 
 /** What the specification's planner does not do, or does otherwise. */
-const SPEC_PLAN = { gap: 1.02, perLength: false, clsOnly: false } as const;
+const SPEC_PLAN = { gap: 1.02, perLength: false, clsOnly: false, guard: false } as const;
 
 const ours = programFolders().filter((p) => p.runs);
 
