@@ -12,54 +12,13 @@ import { fitActivation, fitReciprocal, fitTanh } from './fit/functions.ts';
 import { trigTable } from './fit/gate.ts';
 import { PERIOD_BITS } from './guard-levels.ts';
 import type { LengthFactor } from '../protocol/program.ts';
-import { centreBits, checkPlan, LENGTH_BITS, lengthFactor, lengthScaleOf, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig, type Scales } from './plan.ts'; // prettier-ignore
+import { centreBits, checkPlan, LENGTH_BITS, lengthFactor, lengthScaleOf, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig } from './plan.ts'; // prettier-ignore
 import { bits, extRing, fitInterval, fitRatios, layerReach, squareSum, tanhReach } from './plan-guard.ts';
+import { BALANCED, type PlanOptions } from './plans.ts';
 import type { Range, Ranges } from './ranges.ts';
 import type { RealModel } from './real-model.ts';
 
-export interface PlanOptions extends Scales {
-  /** Fraction bits of Y and Z above fx. */
-  readonly fzx: number;
-  /** log2 of a period of U above fx: the precision of W1. */
-  readonly rawx: number;
-  /** Fit tolerances: GeLU and tanh absolute, reciprocal roots and denominators relative. */
-  readonly tolg: number;
-  readonly tolr: number;
-  readonly tolD: number;
-  readonly tolt: number;
-  /** Margins on calibrated ranges; marD on the upper end of denominators. */
-  readonly mar: number;
-  readonly marD: number;
-  /** Every head's denominators end here. */
-  readonly D0: number;
-  /** Significant bits of a reciprocal at its small end. */
-  readonly relb: number;
-  /** Hidden units by interval width: ends of the groups, as fractions. */
-  readonly cuts: readonly number[];
-  readonly b_tanh: number;
-  readonly gy1: number;
-  readonly gy2: number;
-  /** Least ratio of a reciprocal's period to the end of its interval (1.02 in the specification). */
-  readonly gap: number;
-  /** Spare ring bits of scores and PV. */
-  readonly head: number;
-  /** Scores scaled by the length, so that the range of D does not grow with it (not in the specification). */
-  readonly perLength: boolean;
-  /** The last layer for the first token alone (not in the specification). */
-  readonly clsOnly: boolean;
-  /** Every interpreted wire is guarded (not as in the specification, whose guard is an older one). */
-  readonly guard: boolean;
-}
-
-/** P2 of the design, the smallest plan that runs on 32-bit kernels, with roomier periods (fewer harmonics to deal). */
-export const BALANCED: PlanOptions = {
-  fx: 10, fw: 12, fq: 8, fk: 8, fv: 8, fs: 8, fp: 3, fpv: 6, fo: 10, ft: 9, fy: 9, bc: 14, fe: 15, ft_e: 14, V2: 4, fl: 14,
-  fzx: 11, rawx: 18, tolg: 3e-3, tolr: 3e-4, tolD: 1e-3, tolt: 4e-4, mar: 1.3, marD: 2, D0: 4096, relb: 12,
-  cuts: [0, 0.5, 0.8, 0.95, 0.99, 0.999, 1], b_tanh: 15, gy1: 10, gy2: 12, head: 2, gap: 1.08,
-  perLength: true, clsOnly: true, guard: false,
-}; // prettier-ignore
-
-export const PLANS: Readonly<Record<string, PlanOptions>> = { balanced: BALANCED };
+export { BALANCED, PLANS, type PlanOptions } from './plans.ts';
 
 /**
  * A fit this far above its tolerance is refused: its error would show in the answers. Measured: a denominator fitted to
@@ -70,6 +29,10 @@ const HOPELESS = 50;
 /** Harmonics that reach the tolerances, measured over the ratios of real models. */
 const ROOT_K = (ratio: number): number => 4.5 * ratio ** 0.55;
 const RECIPROCAL_K = (ratio: number): number => 0.7 * ratio ** 0.9;
+
+const WORD = 64;
+/** Significant bits of 1/σ below which its rounding would show: then the plan is refused. */
+const LEAST_BITS = 9;
 
 export interface PlanProgress {
   (what: string, done: number, total: number): void;
@@ -123,11 +86,11 @@ class Planner {
   run(): Plan {
     const { m, c, st, fz } = this;
     const norm: Record<string, PlanNorm> = {};
-    const layers = m.layers.map((_, l) => {
-      const q = this.layer(l);
-      norm[`${l}.ln1`] = this.norm(`${l}.ln1`, c.ft, q.nO - (fz - c.ft));
-      norm[`${l}.ln2`] = this.norm(`${l}.ln2`, c.ft, q.nZ - (fz - c.ft));
-      return q;
+    const layers = m.layers.map((_, l) => this.layer(l));
+    const nPool = c.fx + c.rawx + this.periods;
+    layers.forEach((q, l) => {
+      norm[`${l}.ln1`] = this.norm(`${l}.ln1`, c.ft, q.nO - (fz - c.ft), q.nE1);
+      norm[`${l}.ln2`] = this.norm(`${l}.ln2`, c.ft, q.nZ - (fz - c.ft), layers[l + 1]?.nEx ?? nPool);
     });
     // E_n of centred scores is wide: the embedding keeps as many fraction bits as its 64-bit product with 1/σ allows
     const ne = this.ring(this.big('emb.xc') * c.mar * 2 ** c.fe, (this.bounds?.embedding ?? 0) * 2 ** c.fe);
@@ -153,7 +116,7 @@ class Planner {
       fz,
       ne,
       rawP: raw,
-      nPool: raw + this.periods,
+      nPool,
       nC: 24 + bits(Math.max(32, 2 * this.big('logits'), this.bounds?.logits ?? 0)) + 1,
       n_mu: 0,
       normaliser: m.normaliser,
@@ -196,7 +159,7 @@ class Planner {
   }
 
   /** √H (Σy² + H ε)^(−1/2): LayerNorm of H centred values, ε inside the fitted function. */
-  private norm(key: string, ft: number, nIn: number): PlanNorm {
+  private norm(key: string, ft: number, nIn: number, nOut?: number): PlanNorm {
     const { c, m } = this;
     this.step(key);
     const { min, max } = this.range(`${key}.var`);
@@ -206,11 +169,15 @@ class Planner {
     const scale = 2 ** (2 * ft);
     const drop = Math.max(0, Math.floor(Math.log2(lo * scale)) - 13);
     const f = (x: number): number => Math.sqrt(m.H) * (x + m.H * m.eps) ** -0.5;
-    const r = this.once(`root ${lo} ${hi} ${ft}`, () =>
+    // x/σ in ring nOut is made in a product of 64 bits: the inverse keeps as many significant bits as that allows
+    const above = Math.max(0, Math.ceil(-Math.log2(f(hi))));
+    const room = nOut === undefined ? c.relb : WORD - nOut - ft + c.fx - above;
+    const kept = Math.max(LEAST_BITS, Math.min(c.relb, room));
+    const r = this.once(`root ${lo} ${hi} ${ft} ${kept}`, () =>
       fitReciprocal(key, f, lo, hi, {
         scale: scale / 2 ** drop,
         tolerance: c.tolr,
-        bits: c.relb,
+        bits: kept,
         gap: c.gap,
         harmonics: ROOT_K,
       }),
