@@ -10,6 +10,7 @@ import { parameterShapes } from '../model/names.ts';
 import { softmaxShift } from '../model/config.ts';
 import { checkProgram } from '../protocol/resolve.ts';
 import type { Program } from '../protocol/program.ts';
+import type { Bounds } from './bounds.ts';
 import { lower } from './lower.ts';
 import { BALANCED, makePlan, type PlanOptions } from './make-plan.ts';
 import type { Folded, IntegerTensor, Plan } from './plan.ts';
@@ -84,6 +85,41 @@ export const TYPICAL = {
   logits: 8,
 } as const;
 
+/**
+ * What the weights of an ordinary trained model allow (`bounds`), of the same MiniLM with H = 384: its median layer. Norms of wider
+ * models grow with √H, products of two with H.
+ */
+const TYPICAL_BOUNDS = {
+  hidden: 384,
+  embedding: 3,
+  score: 250,
+  value: 20,
+  norm1: 160,
+  unit: 30,
+  norm2: 170,
+  pooler: 3,
+  logits: 8,
+};
+
+export function typicalBounds(config: ModelConfig): Bounds {
+  const t = TYPICAL_BOUNDS;
+  const { num_attention_heads: heads, intermediate_size: units, num_hidden_layers: layers } = config;
+  const wider = Math.sqrt(config.hidden_size / t.hidden);
+  const layer = {
+    score: new Array<number>(heads).fill(t.score * wider ** 2),
+    value: new Array<number>(heads).fill(t.value * wider),
+    norm1: t.norm1 * wider,
+    units: new Float64Array(units).fill(t.unit * wider),
+    norm2: (limit: Float64Array) => t.norm2 * wider * (limit.reduce((a, b) => a + b, 0) / limit.length),
+  };
+  return {
+    embedding: t.embedding,
+    layers: Array.from({ length: layers }, () => layer),
+    pooler: t.pooler * wider,
+    logits: t.logits * wider,
+  };
+}
+
 /** [lo, hi] of hidden unit `j` of `count`, units in the order of their widths. */
 export function hiddenInterval(j: number, count: number): readonly [number, number] {
   const [, lo, hi] = TYPICAL.hidden.findLast(([from]) => j >= from * count)!;
@@ -136,6 +172,7 @@ export function shapePlan(config: ModelConfig, tokens: number, options: PlanOpti
     act: 'gelu',
     normaliser: '2quad',
     layers: Array.from({ length: config.num_hidden_layers }, (_, l) => ({ c: softmaxShift(config, l) })),
+    bounds: typicalBounds(config),
   } as const;
   return makePlan(model, typicalRanges(config, tokens), options);
 }

@@ -28,7 +28,7 @@ export interface Costs {
 }
 
 /** The wire's name without its layer: `3.E_n` → `E_n`, `0.gelu4` → `gelu`. */
-const part = (name: string): string => name.replace(/^\d+\./, '').replace(/^gelu\d+$/, 'gelu');
+const part = (name: string): string => name.replace(/^\d+\./, '').replace(/^gelu\d+/, 'gelu');
 
 /** Costs of one text, summed over layers and sorted by what is dealt. */
 export function costByGate(program: Program, tokens: number): Costs {
