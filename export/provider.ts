@@ -5,6 +5,7 @@ import { RefusedError } from '../common/errors.ts';
 import { canonicalJson } from '../protocol/digest.ts';
 import type { Program } from '../protocol/program.ts';
 import { readBundle, type ProviderBundle } from './bundle/read.ts';
+import type { Measured } from './bundle/format.ts';
 import { writeBundles } from './bundle/write.ts';
 import { integersOf, type Integers } from './clear.ts';
 import type { Compiled } from './compile.ts';
@@ -17,6 +18,9 @@ const INTEGERS = 'integers.safetensors';
 
 export interface ExportOptions {
   readonly labels: readonly string[];
+  /** Told to provider and client in their manifests. */
+  readonly plan?: string;
+  readonly measured?: Measured;
   readonly tokenizerDir: string;
   readonly overwrite?: boolean;
 }

@@ -68,7 +68,7 @@ export function randomTexts(config: ModelConfig, lengths: readonly number[], see
   }));
 }
 
-/** Float32 logits of texts of one length on the engine, (texts, labels). */
+/** Float32 logits of texts on the engine, (texts, labels); texts of one length that follow each other run together. */
 export async function floatLogits(
   engine: Engine,
   config: ModelConfig,
@@ -78,12 +78,14 @@ export async function floatLogits(
   const graph = new Graph();
   const parameter = (name: string) => graph.parameter(name, tensors.get(name)!.shape);
   const executable = await engine.compile(graph, { logits: bertGraph(config, { graph, parameter }).logits }, engine.createState(tensors)); // prettier-ignore
-  const length = texts[0]!.ids.length;
-  const each = Math.max(1, Math.floor(SCALING.tokens / length));
   const out: Float64Array[] = [];
   try {
-    for (let from = 0; from < texts.length; from += each) {
-      const part = texts.slice(from, from + each);
+    for (let from = 0; from < texts.length;) {
+      const length = texts[from]!.ids.length;
+      let to = from + 1;
+      while (texts[to]?.ids.length === length && (to - from + 1) * length <= SCALING.tokens) to++;
+      const part = texts.slice(from, to);
+      from = to;
       const { logits } = await executable.run(
         bertFeeds({
           batch: part.length,

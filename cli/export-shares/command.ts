@@ -9,10 +9,13 @@ import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { sample } from '../../export/calibrate.ts';
 import { compile, type Compiled } from '../../export/compile.ts';
-import { missedFits, PLANS } from '../../export/make-plan.ts';
+import { fidelity } from '../../export/fidelity.ts';
+import { missedFits } from '../../export/make-plan.ts';
+import { PLANS } from '../../export/plans.ts';
 import { structure } from '../../export/trace.ts';
 import { writeExport } from '../../export/provider.ts';
 import { exists } from '../../checkpoints/files.ts';
+import type { Measured } from '../../export/bundle/format.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { costByGate, costTable } from './costs.ts';
 import { addColumns, numeric, type ColumnFlags } from '../train-distill/options.ts';
@@ -37,7 +40,7 @@ const STAGES = { calibrate: 'Calibrating', plan: 'Fitting and planning', fold: '
 
 async function run(dir: string, flags: Flags): Promise<void> {
   const start = Date.now();
-  const plan = PLANS[flags.plan];
+  const plan = Object.hasOwn(PLANS, flags.plan) ? PLANS[flags.plan] : undefined;
   if (plan === undefined)
     throw new InputError(`--plan ${flags.plan}: no such plan`, `Choose one of ${Object.keys(PLANS).join(', ')}.`);
   if (!flags.overwrite && (await exists(flags.out)))
@@ -57,9 +60,10 @@ async function run(dir: string, flags: Flags): Promise<void> {
   const encodings = texts.map((e) => tokenizer.encode(e.text, e.pair, cut));
   const chosen = sample(encodings, flags.calibrateSize, flags.seed, flags.maxLength);
 
+  const engine = createEngine({ threads: flags.threads });
   const compiled = await stages(flags.quiet, (report) =>
     compile({
-      engine: createEngine({ threads: flags.threads }),
+      engine,
       config: model.config,
       tensors: model.tensors,
       sample: chosen,
@@ -71,10 +75,21 @@ async function run(dir: string, flags: Flags): Promise<void> {
   if (!flags.quiet)
     for (const { wire, error, tolerance } of missed)
       process.stderr.write(`  fit of ${wire}: error ${error.toExponential(1)}, wanted ${tolerance.toExponential(0)}\n`);
+  const check = progress('Measuring the error', flags.quiet);
+  const measured = await fidelity({
+    engine,
+    config: model.config,
+    tensors: model.tensors,
+    lowered: compiled,
+    texts: chosen.encodings,
+  });
+  check.succeed(errorLine(measured));
   const bar = progress('Writing bundles', flags.quiet);
   const { labels } = model.config;
   const written = await writeExport(flags.out, compiled, {
     labels,
+    plan: flags.plan,
+    measured,
     tokenizerDir: model.tokenizerDir,
     overwrite: flags.overwrite,
   });
@@ -94,6 +109,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       longest: program.longest,
       labels,
       missedFits: missed,
+      measured,
       cost: { tokens: costs.tokens, ...costs.total, gates: costs.rows },
       seconds: (Date.now() - start) / 1000,
     };
@@ -101,10 +117,18 @@ async function run(dir: string, flags: Flags): Promise<void> {
   } else {
     process.stdout.write(
       `${costTable(costs)}\n${flags.out}: ${program.shortest} to ${program.longest} tokens, ` +
-        `calibrated on ${chosen.encodings.length} texts, ${labels.length} label${labels.length === 1 ? '' : 's'}\n` +
+        `calibrated on ${chosen.encodings.length} texts, ${labels.length} label${labels.length === 1 ? '' : 's'}\n${errorLine(measured)}\n` +
         `Give every role only its own folder. The assistant must never get party0, party1 or provider.\n`,
     );
   }
+}
+
+/** What was measured, in a line. */
+function errorLine({ texts, refused, maxError, meanError, labelsEqual }: Measured): string {
+  const answered = texts - refused;
+  const labels = labelsEqual === undefined ? '' : `, ${labelsEqual} of ${answered} labels equal`;
+  const left = refused === 0 ? '' : `; ${refused} refused`;
+  return `Fixed point against float on ${texts} calibrated texts: logits off by ${maxError.toFixed(4)} at most, ${meanError.toFixed(4)} on average${labels}${left}`;
 }
 
 /** One bar per stage of the compiler. */
@@ -173,6 +197,7 @@ export function addExport(program: Command): void {
       `
 Examples:
   export-shares runs/student --calibrate train.tsv --out bundles
+  export-shares runs/student --calibrate train.tsv --plan precise --out bundles
   export-shares runs/student --calibrate texts.txt --calibrate-size 1000 --max-length 128 --out bundles --json
 `,
     )

@@ -48,6 +48,20 @@ export interface Manifest {
   /** Legal numbers of tokens. */
   readonly minLength: number;
   readonly maxLength: number;
+  /** Provider and client: the plan by name, and how far the program was from its model on calibrated texts. */
+  readonly plan?: string;
+  readonly measured?: Measured;
+}
+
+/** |fixed point − float| of the logits. */
+export interface Measured {
+  readonly texts: number;
+  /** Texts that were refused: not in the errors. */
+  readonly refused: number;
+  readonly maxError: number;
+  readonly meanError: number;
+  /** Texts with the float model's label; absent for a regression. */
+  readonly labelsEqual?: number;
 }
 
 /** All a client needs of the program: how to mask its one-hots and to read its answer. */

@@ -70,6 +70,16 @@ const MANIFEST = z.object({
   task: z.enum(['classification', 'regression']),
   minLength: z.int().min(1),
   maxLength: z.int().min(1),
+  plan: z.exactOptional(z.string()),
+  measured: z.exactOptional(
+    z.object({
+      texts: z.int().min(1),
+      refused: z.int().min(0),
+      maxError: z.number().min(0),
+      meanError: z.number().min(0),
+      labelsEqual: z.exactOptional(z.int().min(0)),
+    }),
+  ),
 });
 
 const AGAIN = 'Copy the folder of the same export again, whole.';

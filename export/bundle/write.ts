@@ -8,7 +8,7 @@ import { TOKENIZER_FILES } from '../../data/tokenizer-files.ts';
 import { programDigest } from '../../protocol/codec.ts';
 import type { EmbeddingGate, Program, Resolved } from '../../protocol/program.ts';
 import { fromNumbers, pack, sub, type Words } from '../../ring/index.ts';
-import { BUNDLE_FORMAT, BUNDLE_VERSION, type ClientProgram, type FileEntry, type Manifest, type Role } from './format.ts'; // prettier-ignore
+import { BUNDLE_FORMAT, BUNDLE_VERSION, type ClientProgram, type FileEntry, type Manifest, type Measured, type Role } from './format.ts'; // prettier-ignore
 import { SEED_BYTES, sections, sha256, spec, staticWords } from './static.ts';
 
 /** One export. */
@@ -17,6 +17,9 @@ export interface ExportContent {
   /** Plaintext integers of every tensor of the program. */
   readonly tensors: ReadonlyMap<string, { readonly data: ArrayLike<number> }>;
   readonly labels: readonly string[];
+  /** For provider and client. */
+  readonly plan?: string;
+  readonly measured?: Measured;
   /** Folder with the tokeniser files, already checked. */
   readonly tokenizerDir: string;
   /** Writes the provider's own files (plan, plaintext) into its folder. */
@@ -59,6 +62,7 @@ export async function writeBundles(
       files[name] = { bytes: bytes.length, sha256: sha256(bytes) };
       await chmod(join(folder, name), SECRET.has(name) || role === 'provider' ? 0o600 : 0o644);
     }
+    const told = role === 'provider' || role === 'client'; // the others need nothing of it
     const manifest: Manifest = {
       format: BUNDLE_FORMAT,
       version: BUNDLE_VERSION,
@@ -72,6 +76,8 @@ export async function writeBundles(
       task,
       minLength: program.shortest,
       maxLength: program.longest,
+      ...(told && content.plan !== undefined ? { plan: content.plan } : {}),
+      ...(told && content.measured !== undefined ? { measured: content.measured } : {}),
     };
     await writeFile(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   };

@@ -9,6 +9,10 @@ import { InputError, RefusedError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { readBundle, ROLES } from '../../export/bundle.ts';
 import { fixedPredict } from '../../export/clear.ts';
+import type { Measured } from '../../export/bundle/format.ts';
+import { PLANS } from '../../export/plans.ts';
+import { floatLogits } from '../../export/random-model.ts';
+import { createEngine } from '../../engine/onnxruntime.ts';
 import { loadProvider } from '../../export/provider.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
@@ -62,13 +66,46 @@ describe('export-shares', () => {
       const { manifest } = await readBundle(join(at('out'), role), role);
       expect(manifest).toMatchObject({ modelId: result['modelId'], exportDigest: result['exportDigest'], task: 'classification', minLength: 3, maxLength: 12 }); // prettier-ignore
     }
+    for (const role of ROLES) {
+      const { manifest } = await readBundle(join(at('out'), role), role);
+      const told = role === 'provider' || role === 'client';
+      expect([role, manifest.plan, manifest.measured]).toEqual([role, told ? 'balanced' : undefined, told ? result['measured'] : undefined]); // prettier-ignore
+    }
+    expect(result['measured']).toMatchObject({ texts: 32, refused: 0 });
     const provider = await loadProvider(join(at('out'), 'provider'));
     const [logits] = fixedPredict(provider.program, provider.integers, [{ ids: [2, 5, 8, 3], types: [0, 0, 0, 0] }]);
     expect(logits).toHaveLength(2);
   });
 
+  it.each(Object.keys(PLANS))(
+    'plan %s: what its manifest says of its error is the error of its provider’s program',
+    async (plan) => {
+      const out = `plan-${plan}`;
+      const result = JSON.parse(await command(...base('student', out), '--calibrate-size', '60', '--plan', plan, '--json')) as { measured: Measured }; // prettier-ignore
+      const { program, integers, plan: scales } = await loadProvider(join(at(out), 'provider'));
+      expect([scales.fx, scales.fw, scales.fz]).toEqual({ compact: [9, 11, 19], balanced: [10, 12, 21], precise: [11, 13, 23] }[plan]); // prettier-ignore
+      const { maxError, meanError, labelsEqual, texts } = result.measured;
+      expect(meanError).toBeGreaterThan(0);
+      expect(meanError).toBeLessThanOrEqual(maxError);
+      // the specification's tolerance for balanced; a bit less, a bit more
+      expect(maxError).toBeLessThan({ compact: 0.04, balanced: 0.02, precise: 0.01 }[plan]!);
+      expect(labelsEqual).toBeLessThanOrEqual(texts);
+      // another tape, other texts: the same order of error
+      const config = tinyConfig({ softmax_act: '2quad_centred', softmax_c: 3 });
+      const asked = [4, 7, 9, 12].map((n) => ({ ids: [2, ...Array.from({ length: n - 2 }, (_, i) => 5 + ((3 * i + n) % 12)), 3], types: new Array<number>(n).fill(0) })); // prettier-ignore
+      const float = await floatLogits(createEngine({ threads: 1 }), config, tinyTensors(config), asked);
+      fixedPredict(program, integers, asked, { seed: 'another' }).forEach((logits, i) => {
+        if (logits instanceof Error) throw logits;
+        logits.forEach((v, j) => expect(Math.abs(v - float[i]![j]!)).toBeLessThan(3 * maxError));
+      });
+    },
+  );
+
   it('prints a table', async () => {
     const out = await command(...base('student', 'table'), '--calibrate-size', '50');
+    expect(out).toMatch(
+      /on 32 calibrated texts: logits off by 0\.\d{4} at most, 0\.\d{4} on average, \d+ of 32 labels equal/,
+    );
     for (const word of ['wire', 'opened', 'dealt', 'gelu', 'D.inv', '37 rounds', '3 to 12 tokens'])
       expect(out).toContain(word);
   });
