@@ -1,6 +1,6 @@
 /** Elementwise arithmetic of Z_2^n. All operands of a function are in one ring; results are reduced modulo 2^n. */
 import { kernels } from './kernels/kernels.ts';
-import { fromBigInts, fromNumbers, type Words, zeros } from './words.ts';
+import { blank, fromBigInts, fromNumbers, type Words, zeros } from './words.ts';
 
 const ADD = 0, SUB = 1, MUL = 2, REVERSE_SUB = 3; // prettier-ignore
 const SAME = 0, ROW = 1, COLUMN = 2, SCALAR = 3; // prettier-ignore
@@ -10,7 +10,7 @@ function zip(op: number, mode: number, a: Words, s: Words, rows: number, cols: n
   if (a.n !== s.n) throw new Error(`operands in rings ${a.n} and ${s.n}`);
   if (a.length !== rows * cols || s.length !== operands)
     throw new Error(`operands of ${a.length} and ${s.length} words, ${rows * cols} and ${operands} expected`);
-  const out = zeros(a.n, a.length);
+  const out = blank(a.n, a.length);
   kernels().zip(op, mode, a.data, s.data, out.data, rows, cols, a.n);
   return out;
 }
@@ -50,7 +50,7 @@ export const addCols = (a: Words, v: Words): Words => zip(ADD, COLUMN, a, v, row
 
 function sum(a: Words, cols: number, axis: 0 | 1): Words {
   const rows = rowsOf(a, cols);
-  const out = zeros(a.n, axis === 0 ? cols : rows);
+  const out = blank(a.n, axis === 0 ? cols : rows);
   kernels().sum(a.data, out.data, rows, cols, axis, a.n);
   return out;
 }
@@ -61,7 +61,7 @@ export const sumCols = (a: Words, cols: number): Words => sum(a, cols, 0);
 
 /** a[index_0], a[index_1], … */
 export function gather(a: Words, index: Uint32Array): Words {
-  const out = zeros(a.n, index.length);
+  const out = blank(a.n, index.length);
   const bad = kernels().gather(a.data, index, out.data, index.length, a.length, a.n);
   if (bad !== 0) throw new Error(`gather: index ${index[bad - 1]} of ${a.length} words`);
   return out;
@@ -71,7 +71,7 @@ export function gather(a: Words, index: Uint32Array): Words {
 export function select(bits: Words, a: Words, b: Words): Words {
   if (bits.n !== 1 || bits.length !== a.length || a.length !== b.length || a.n !== b.n)
     throw new Error(`select: ${bits.length} words of ring ${bits.n}, ${a.length} of ${a.n}, ${b.length} of ${b.n}`);
-  const out = zeros(a.n, a.length);
+  const out = blank(a.n, a.length);
   kernels().choose(bits.data, a.data, b.data, out.data, a.length, a.n);
   return out;
 }

@@ -1,7 +1,7 @@
 /** Fixed point: a real x at scale 2^f is round(x·2^f) mod 2^n. */
 import { RefusedError } from '../common/errors.ts';
 import { kernels } from './kernels/kernels.ts';
-import { type Words, zeros } from './words.ts';
+import { type Words, blank } from './words.ts';
 
 const MAX_SCALE = 512;
 
@@ -16,7 +16,7 @@ function checkScale(f: number): void {
 export function encode(values: ArrayLike<number>, f: number, n: number): Words {
   checkScale(f);
   const x = values instanceof Float64Array ? values : Float64Array.from(values);
-  const out = zeros(n, x.length);
+  const out = blank(n, x.length);
   const bad = kernels().encode(x, out.data, x.length, f, n);
   if (bad !== 0)
     throw new RefusedError(

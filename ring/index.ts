@@ -6,6 +6,7 @@ export * from './kernels/kernels.ts';
 export * from './matmul.ts';
 export * from './pack.ts';
 export * from './prg.ts';
+export * from './region.ts';
 export * from './rings.ts';
 export * from './secret.ts';
 export * from './share.ts';

@@ -1,11 +1,11 @@
 import { kernels } from './kernels/kernels.ts';
-import { type Words, zeros } from './words.ts';
+import { type Words, blank } from './words.ts';
 
 function product(a: Words, b: Words, m: number, k: number, n: number, transposed: 0 | 1): Words {
   if (a.n !== b.n) throw new Error(`matrix product of rings ${a.n} and ${b.n}`);
   if (a.length !== m * k || b.length !== k * n)
     throw new Error(`matrix product: ${a.length} and ${b.length} words for ${m}x${k} times ${k}x${n}`);
-  const out = zeros(a.n, m * n);
+  const out = blank(a.n, m * n);
   kernels().matmul(a.data, b.data, out.data, m, k, n, 0, n, transposed, a.n);
   return out;
 }

@@ -1,7 +1,7 @@
 /** Words on the wire and in bundles: n bits a word, little-endian bit order, the last byte padded with zero bits. */
 import { InputError } from '../common/errors.ts';
 import { kernels } from './kernels/kernels.ts';
-import { type Words, zeros } from './words.ts';
+import { type Words, blank } from './words.ts';
 
 /** Bytes of `length` packed words of ring n. */
 export const packedBytes = (n: number, length: number): number => Math.ceil((n * length) / 8);
@@ -9,13 +9,20 @@ export const packedBytes = (n: number, length: number): number => Math.ceil((n *
 /** Words as n bits each, least significant bit first, padded with zero bits to a whole byte. */
 export function pack(w: Words): Uint8Array {
   const bytes = new Uint8Array(packedBytes(w.n, w.length));
-  kernels().pack(w.data, bytes, w.length, w.n);
+  packInto(w, bytes);
   return bytes;
+}
+
+/** Packs into exactly the bytes given. */
+export function packInto(w: Words, bytes: Uint8Array): void {
+  const size = packedBytes(w.n, w.length);
+  if (bytes.length !== size) throw new Error(`${bytes.length} bytes for ${size} of packed words`);
+  kernels().pack(w.data, bytes, w.length, w.n);
 }
 
 /** @throws InputError on a wrong number of bytes or a set padding bit. */
 export function unpack(bytes: Uint8Array, n: number, length: number): Words {
-  const out = zeros(n, length);
+  const out = blank(n, length);
   if (bytes.length !== packedBytes(n, length))
     throw new InputError(
       `${bytes.length} bytes for ${length} packed words of ${n} bits, ${packedBytes(n, length)} expected`,

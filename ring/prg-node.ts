@@ -4,7 +4,7 @@ import { hasKernels, kernels } from './kernels/kernels.ts';
 import { leafInfo, type LeafLabel, staticInfo, stretch } from './prg.ts';
 import { Secret, secretBytes } from './secret.ts';
 import { fromKeyStream } from './stream.ts';
-import { type Words, zeros } from './words.ts';
+import { type Words, blank } from './words.ts';
 
 const hmac = (key: Uint8Array, ...parts: Uint8Array[]): Uint8Array => {
   const h = createHmac('sha256', key);
@@ -33,7 +33,7 @@ export function expand(leafBytes: Uint8Array, n: number, length: number, offset 
   const { key, counter, skip, bytes } = stretch(leafBytes, n, length, offset);
   const set = hasKernels() ? kernels() : undefined;
   if (set?.keyStream !== undefined && skip === 0) {
-    const out = zeros(n, length);
+    const out = blank(n, length);
     set.keyStream(key, counter, out.data, length, n);
     return out;
   }

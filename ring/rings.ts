@@ -1,11 +1,11 @@
 /** From one ring to another: reduction, shifts, truncation. */
 import { kernels } from './kernels/kernels.ts';
-import { type Words, zeros } from './words.ts';
+import { blank, type Words, zeros } from './words.ts';
 
 const NEGATE_FIRST = 1, NEGATE_LAST = 2, SIGNED = 4; // prettier-ignore
 
 function convert(a: Words, m: number, shift: number, flags = 0): Words {
-  const out = zeros(m, a.length);
+  const out = blank(m, a.length);
   kernels().convert(a.data, out.data, a.length, a.n, m, shift, flags);
   return out;
 }

@@ -6,7 +6,7 @@
  *   dealer words (cos + 2^(27−g1)) >> (28−g1) at phase k·r (unchanged if g1 = 28).
  */
 import { kernels } from './kernels/kernels.ts';
-import { type Words, zeros } from './words.ts';
+import { type Words, blank } from './words.ts';
 
 /** Fraction bits of the trig table. */
 export const TRIG_BITS = 28;
@@ -57,7 +57,7 @@ function checkInput(c: Words, spec: TrigSpec, what: string): void {
 export function fourierPublic(c: Words, spec: TrigSpec): Words {
   checkInput(c, spec, 'c');
   const K = spec.a.length;
-  const out = zeros(64, c.length * 2 * K);
+  const out = blank(64, c.length * 2 * K);
   kernels().fourierPublic(c.data, spec.hiCos, spec.hiSin, spec.loCos, spec.loSin, spec.a, spec.bk, out.data, c.length, K, spec.b, spec.l); // prettier-ignore
   return out;
 }
@@ -66,7 +66,7 @@ export function fourierPublic(c: Words, spec: TrigSpec): Words {
 export function fourierSecret(r: Words, spec: TrigSpec, n: number): Words {
   checkInput(r, spec, 'r');
   const K = spec.a.length;
-  const out = zeros(n, r.length * 2 * K);
+  const out = blank(n, r.length * 2 * K);
   kernels().fourierSecret(r.data, spec.hiCos, spec.hiSin, spec.loCos, spec.loSin, out.data, r.length, K, spec.b, spec.l, spec.g1, n); // prettier-ignore
   return out;
 }
@@ -77,7 +77,7 @@ export function fourierDot(c: Words, T: Words, spec: TrigSpec, n: number): Words
   const K = spec.a.length;
   if (T.n !== n || T.length !== c.length * 2 * K)
     throw new Error(`Fourier words: ${T.length} of ring ${T.n}, ${c.length * 2 * K} of ring ${n} expected`);
-  const out = zeros(n, c.length);
+  const out = blank(n, c.length);
   kernels().fourierDot(c.data, T.data, spec.hiCos, spec.hiSin, spec.loCos, spec.loSin, spec.a, spec.bk, out.data, c.length, K, spec.b, spec.l, n); // prettier-ignore
   return out;
 }

@@ -2,6 +2,8 @@
  * Words of Z_2^n. A word is kept as its representative in [0, 2^n) in a slot of 32, 64 or 128 bits, little endian, so
  * that every ring has one storage and kernels never box a BigInt.
  */
+import { limbs } from './region.ts';
+
 export interface Words {
   /** Ring width in bits, 1..128. */
   readonly n: number;
@@ -21,11 +23,18 @@ export function checkRing(n: number): void {
   if (!Number.isInteger(n) || n < 1 || n > 128) throw new Error(`ring width ${n}: not in 1..128`);
 }
 
-/** `length` zeros of ring n. */
-export function zeros(n: number, length: number): Words {
+/** `length` words of ring n of any content, for kernels that write them all. */
+export function blank(n: number, length: number): Words {
   checkRing(n);
   if (!Number.isInteger(length) || length < 0) throw new Error(`${length} words`);
-  return { n, length, data: new Uint32Array(length * slots(n)) };
+  return { n, length, data: limbs(length * slots(n)) };
+}
+
+/** `length` zeros of ring n. */
+export function zeros(n: number, length: number): Words {
+  const out = blank(n, length);
+  out.data.fill(0);
+  return out;
 }
 
 /** Words over existing limbs (not copied); each must already be reduced. */
@@ -139,14 +148,16 @@ export function equal(a: Words, b: Words): boolean {
 export function slice(a: Words, from: number, to: number): Words {
   if (!(from >= 0 && from <= to && to <= a.length)) throw new Error(`slice ${from}..${to} of ${a.length} words`);
   const s = slots(a.n);
-  return { n: a.n, length: to - from, data: a.data.slice(from * s, to * s) };
+  const out = blank(a.n, to - from);
+  out.data.set(a.data.subarray(from * s, to * s));
+  return out;
 }
 
 /** One after the other; all of the same ring, at least one. */
 export function concatWords(parts: readonly Words[]): Words {
   if (parts.length === 0) throw new Error('nothing to concatenate');
   const { n } = parts[0]!;
-  const out = zeros(
+  const out = blank(
     n,
     parts.reduce((sum, p) => sum + p.length, 0),
   );

@@ -6,6 +6,7 @@ import type { Ahead, PartyContext } from '../protocol/gate.ts';
 import type { Program } from '../protocol/program.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
+import { Region, storageOf } from '../ring/index.ts';
 
 /** Bytes of finished work a session holds before it pauses. */
 export const AHEAD_BYTES = 256 * 2 ** 20;
@@ -72,7 +73,9 @@ export class AheadWork {
 
   #step(): void {
     const { index, inputs, run } = this.#steps[this.#next++]!;
-    const made = run();
+    const region = new Region();
+    const made = region.run(run);
+    region.release(storageOf(made));
     this.#made.set(index, made);
     this.#bytes += size(made);
     for (const wire of inputs) {

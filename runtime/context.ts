@@ -3,7 +3,7 @@ import type { PartyContext } from '../protocol/gate.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
 import { tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
-import { resize, type Words } from '../ring/index.ts';
+import { outside, resize, type Words } from '../ring/index.ts';
 import type { Corrections } from './deal.ts';
 import type { MaskSource } from './keys.ts';
 
@@ -32,7 +32,7 @@ export function inRing<T>(make: (name: string, n: number) => T): (name: string, 
     if (rings === undefined) kept.set(name, (rings = new Map()));
     let value = rings.get(n);
     // Deleted and set again: a map lists its keys in the order in which they were set.
-    if (value === undefined) value = make(name, n);
+    if (value === undefined) value = outside(() => make(name, n));
     else rings.delete(n);
     rings.set(n, value);
     if (rings.size > RINGS_KEPT) rings.delete(rings.keys().next().value!);

@@ -6,8 +6,8 @@ import { resolve, tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { PeerError } from '../common/errors.ts';
-import { pack, packedBytes, unpack, type Words } from '../ring/index.ts';
-import { concat, readU32, u32 } from './encoding.ts';
+import { Holders, packedBytes, packInto, Region, storageOf, unpack, type Words } from '../ring/index.ts';
+import { readU32, u32 } from './encoding.ts';
 import type { MaskSource } from './keys.ts';
 
 /** One correction: party 1's share of a dealt value. */
@@ -55,6 +55,7 @@ export async function deal(
     tensor: tensorsOf(program),
     trig: trigOf(program),
   };
+  const holders = new Holders();
   const values: (DealerValue | undefined)[] = gates.map(() => undefined);
   const last = gates.map((_, index) => index);
   gates.forEach((gate, index) => {
@@ -62,12 +63,21 @@ export async function deal(
   });
   for (const [index, gate] of gates.entries()) {
     const inputs = gate.in.map((wire) => values[wire]!);
-    values[index] = definitionOf(gate).deal(gate, inputs, context);
-    for (const wire of gate.in) if (last[wire] === index) values[wire] = undefined;
+    const region = new Region();
+    const value = region.run(() => definitionOf(gate).deal(gate, inputs, context));
+    const kept = storageOf(value);
+    holders.hold(kept);
+    values[index] = value;
     if (corrections.length > 0) {
       const batch = corrections;
       corrections = [];
       await emit(index, batch);
+    }
+    region.release(kept);
+    for (const wire of new Set([...gate.in, index])) {
+      if (last[wire] !== index || values[wire] === undefined) continue;
+      holders.drop(storageOf(values[wire]));
+      values[wire] = undefined;
     }
   }
   return { dealtBits };
@@ -80,11 +90,20 @@ const KIND_NAMES = new Map(Object.entries(KINDS).map(([name, code]) => [code as 
 export const correctionLimit = (bits: number): number => 4 + Math.ceil(bits / 8) + 16 * (ENTRY_BYTES + 1);
 
 /** u32 gate, then for every correction u8 kind, u8 n, u32 words, packed words. */
-export const encodeCorrections = (gate: number, corrections: readonly Correction[]): Uint8Array =>
-  concat(
-    u32(gate),
-    ...corrections.flatMap(({ kind, words }) => [Uint8Array.of(KINDS[kind], words.n), u32(words.length), pack(words)]),
-  );
+export function encodeCorrections(gate: number, corrections: readonly Correction[]): Uint8Array {
+  const sizes = corrections.map(({ words }) => packedBytes(words.n, words.length));
+  const message = new Uint8Array(sizes.reduce((sum, size) => sum + ENTRY_BYTES + size, 4));
+  message.set(u32(gate));
+  let at = 4;
+  corrections.forEach(({ kind, words }, i) => {
+    message.set([KINDS[kind], words.n], at);
+    message.set(u32(words.length), at + 2);
+    at += ENTRY_BYTES;
+    packInto(words, message.subarray(at, at + sizes[i]!));
+    at += sizes[i]!;
+  });
+  return message;
+}
 
 interface PackedCorrection {
   readonly n: number;

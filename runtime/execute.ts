@@ -3,14 +3,13 @@
  * all openings of a round travel as one message; so the number of messages is the depth of the program.
  */
 import { PeerError } from '../common/errors.ts';
-import type { Opening, PartyContext, PartyValue } from '../protocol/gate.ts';
+import type { Ahead, Opening, PartyContext, PartyValue } from '../protocol/gate.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
 import { bits } from '../protocol/check.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
-import { add, pack, packedBytes, unpack, type Words } from '../ring/index.ts';
+import { add, Holders, packedBytes, packInto, recycle, Region, storageOf, unpack, type Words } from '../ring/index.ts';
 import type { AheadWork } from './ahead.ts';
-import { concat } from './encoding.ts';
 
 /** Sends this party's message of a round (counted from 0) and returns the other party's, which must have the same length. */
 export type Exchange = (round: number, message: Uint8Array) => Promise<Uint8Array>;
@@ -73,12 +72,29 @@ export async function execute(
   let rounds = 0;
   let openedBits = 0;
 
+  // Whoever watches may keep what it is shown.
+  const watched = options.wire !== undefined || options.opened !== undefined || context.rounding !== undefined;
+  const holders = new Holders();
+  const aheads: (Ahead | undefined)[] = [];
+  const regions = gates.map(() => new Region());
+  const free = (wire: number): void => {
+    const value = values[wire];
+    values[wire] = undefined;
+    if (value !== undefined && !watched) holders.drop(storageOf(value));
+  };
   const finish = (index: number, value: PartyValue): void => {
     const gate = gates[index]!;
     options.wire?.(gate, value);
     done[index] = true;
-    if (readers[index]! > 0) values[index] = value;
-    for (const wire of gate.in) if (--readers[wire]! === 0) values[wire] = undefined;
+    values[index] = value;
+    if (!watched) {
+      const kept = storageOf(value);
+      holders.hold(kept);
+      regions[index]!.release(kept);
+      for (const data of storageOf(aheads[index] ?? {})) if (!kept.has(data)) recycle(data);
+    }
+    if (readers[index]! === 0) free(index);
+    for (const wire of gate.in) if (--readers[wire]! === 0) free(wire);
   };
   const advance = (step: IteratorResult<Opening, PartyValue>, index: number, coroutine: Waiting['coroutine']): void => {
     if (step.done) finish(index, step.value);
@@ -95,34 +111,56 @@ export async function execute(
       }
       await options.ready?.(index);
       const inputs = gate.in.map((wire) => values[wire]!);
-      const coroutine = definitionOf(gate).party(gate, inputs, context, options.ahead?.take(index));
-      advance(coroutine.next(), index, coroutine);
+      aheads[index] = options.ahead?.take(index);
+      const coroutine = definitionOf(gate).party(gate, inputs, context, aheads[index]);
+      advance(
+        regions[index]!.run(() => coroutine.next()),
+        index,
+        coroutine,
+      );
     }
     unstarted = later;
     if (waiting.length === 0) break;
 
     waiting.sort((a, b) => a.index - b.index);
-    const sent = waiting.map(({ opening }) => pack(opening.x));
-    const received = await exchange(rounds, concat(...sent));
+    const received = await exchange(rounds, packed(waiting.map(({ opening }) => opening.x)));
     const resumed = waiting;
     waiting = [];
     let at = 0;
     const sums = resumed.map(({ index, opening: { n, x } }) => {
       const bytes = packedBytes(n, x.length);
-      const theirs = readWords(received.subarray(at, at + bytes), n, x.length, gates[index]!.name);
+      const part = received.subarray(at, at + bytes);
+      const [theirs, sum] = regions[index]!.run(() => {
+        const words = readWords(part, n, x.length, gates[index]!.name);
+        return [words, add(x, words)] as const;
+      });
       at += bytes;
       openedBits += n * x.length;
-      const sum = add(x, theirs);
       options.opened?.({ round: rounds, gate: gates[index]!.name, sent: x, received: theirs, sum });
       return sum;
     });
     if (at !== received.length) throw outOfStep(`round ${rounds} has ${received.length} bytes, expected ${at}`);
     rounds++;
-    resumed.forEach(({ index, coroutine }, i) => advance(coroutine.next(sums[i]!), index, coroutine));
+    resumed.forEach(({ index, coroutine }, i) => {
+      advance(
+        regions[index]!.run(() => coroutine.next(sums[i]!)),
+        index,
+        coroutine,
+      );
+    });
   }
   if (unstarted.length > 0) throw new Error('a program that has passed its checks always finishes');
   const flags = (program.guard ?? []).map((wire) => bits(values[wire]));
   return { output: values[program.output]!, flags, rounds, openedBits };
+}
+
+/** The openings of a round, one after the other, each on a byte boundary. */
+function packed(openings: readonly Words[]): Uint8Array {
+  const sizes = openings.map((x) => packedBytes(x.n, x.length));
+  const message = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
+  let at = 0;
+  openings.forEach((x, i) => packInto(x, message.subarray(at, (at += sizes[i]!))));
+  return message;
 }
 
 const outOfStep = (what: string): PeerError =>

@@ -1,4 +1,7 @@
-// Every test file runs with the fastest ring kernels this machine offers, as the commands do.
+// Every test file runs with the fastest ring kernels this machine offers, as the commands do; whoever reads storage that was
+// given back gets nonsense.
 import { loadKernels } from '../ring/kernels/node.ts';
+import { poisonRecycled } from '../ring/region.ts';
 
+poisonRecycled(true);
 await loadKernels();

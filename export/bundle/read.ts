@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { InputError, RefusedError } from '../../common/errors.ts';
 import { parseProgram, programDigest } from '../../protocol/codec.ts';
 import type { Program } from '../../protocol/program.ts';
-import { add, Secret, unpack, type Words } from '../../ring/index.ts';
+import { outside, add, Secret, unpack, type Words } from '../../ring/index.ts';
 import { BUNDLE_FORMAT, BUNDLE_VERSION, ROLES, ROLE_NAMES, type ClientProgram, type Manifest, type Role } from './format.ts'; // prettier-ignore
 import { SEED_BYTES, sections, sha256, staticWords } from './static.ts';
 
@@ -243,7 +243,7 @@ function cached<T>(make: (name: string) => T): (name: string) => T {
   const made = new Map<string, T>();
   return (name) => {
     let value = made.get(name);
-    if (value === undefined) made.set(name, (value = make(name)));
+    if (value === undefined) made.set(name, (value = outside(() => make(name))));
     return value;
   };
 }
