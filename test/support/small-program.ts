@@ -34,8 +34,8 @@ export const SMALL_LABELS = ['negative', 'positive', 'unsure'];
 
 type Rest<G> = G extends Gate ? Omit<G, 'name' | 'in' | 'n' | 'f' | 'shape'> : never;
 
-/** With one label it is a regression. */
-export function smallProgram(labels = SMALL_LABELS.length): Program {
+/** With one label it is a regression; guarded, its ext wire is watched. */
+export function smallProgram(labels = SMALL_LABELS.length, guarded = false): Program {
   const gates: Gate[] = [];
   const tensors: Record<string, TensorSpec> = {};
   const put = (name: string, from: number[], n: Ring, f: number, shape: Shape, rest: Rest<Gate>): number =>
@@ -65,6 +65,9 @@ export function smallProgram(labels = SMALL_LABELS.length): Program {
   const u = put('W1', [E], 30, 16, token, { op: 'linear', tensor: tensor('W1', 'masked', 30, HIDDEN, HIDDEN), elementwise: false }); // prettier-ignore
   const t = put('t', [u], 20, 6, token, { op: 'truncate', by: 10 });
   const v = put('v', [t], 20, 6, token, { op: 'ext', lift: 40 });
+  const guard = guarded
+    ? [put('v.guard', [v], 1, 6, token, { op: 'guard', m: 4, levels: [{ n: 20, offset: 0, free: 7 }] })]
+    : undefined;
   const square = put('P', [v], 40, 12, token, { op: 'square', rowSum: false });
   const p = put('Pt', [square], 34, 6, token, { op: 'truncate', by: 6 });
   const wave = put('g', [t], 56, 32, token, { op: 'fourier', table });
@@ -76,7 +79,7 @@ export function smallProgram(labels = SMALL_LABELS.length): Program {
   const output = put('logits', [raw], 28, 14, out, { op: 'truncate', by: 2 });
   return {
     version: PROGRAM_VERSION, suite: 'masked', length: 'public', shortest: 2, longest: LONGEST, heads: 1, hidden: HIDDEN,
-    vocab: WORDS.length, labels, gates, tensors, trig: { 12: trigTable(12) }, output,
+    vocab: WORDS.length, labels, gates, tensors, trig: { 12: trigTable(12) }, output, ...(guard && { guard }),
   }; // prettier-ignore
 }
 
@@ -107,10 +110,18 @@ export interface SmallExport {
 }
 
 /** One export in a fresh temporary folder. */
-export async function exportSmall(seed = 1, labels: readonly string[] = SMALL_LABELS): Promise<SmallExport> {
+export async function exportSmall(
+  seed = 1,
+  labels: readonly string[] = SMALL_LABELS,
+  {
+    guarded = false,
+    change = (): void => undefined,
+  }: { guarded?: boolean; change?: (tensors: SmallExport['tensors']) => void } = {},
+): Promise<SmallExport> {
   const root = await mkdtemp(join(tmpdir(), 'small-export-'));
-  const program = smallProgram(labels.length);
+  const program = smallProgram(labels.length, guarded);
   const tensors = smallTensors(program, seed);
+  change(tensors);
   const dir = join(root, 'bundles');
   await writeBundles(dir, {
     program,
