@@ -40,7 +40,7 @@ export const BALANCED: PlanOptions = {
   fx: 10, fw: 12, fq: 8, fk: 8, fv: 8, fs: 8, fp: 3, fpv: 6, fo: 10, ft: 9, fy: 9, bc: 14, fe: 15, ft_e: 14, V2: 4, fl: 14,
   fzx: 11, rawx: 18, tolg: 3e-3, tolr: 3e-4, tolD: 1e-3, tolt: 4e-4, mar: 1.3, marD: 2, D0: 4096, relb: 12,
   cuts: [0, 0.5, 0.8, 0.95, 0.99, 0.999, 1], b_tanh: 15, gy1: 10, gy2: 12, head: 2, gap: 1.08,
-  perLength: true, clsOnly: true, guard: false,
+  perLength: true, clsOnly: true, guard: true,
 }; // prettier-ignore
 
 /** P3 of the design: a bit less everywhere, for slow networks. */

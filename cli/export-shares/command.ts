@@ -26,6 +26,7 @@ interface Flags extends ColumnFlags {
   readonly calibrateSize: number;
   readonly out: string;
   readonly plan: string;
+  readonly guard: boolean;
   readonly maxLength?: number;
   readonly tokenizer?: string;
   readonly seed: number;
@@ -67,7 +68,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       config: model.config,
       tensors: model.tensors,
       sample: chosen,
-      plan,
+      plan: { ...plan, guard: flags.guard },
       progress: report,
     }),
   );
@@ -104,6 +105,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       out: resolve(flags.out),
       ...written,
       plan: flags.plan,
+      guard: flags.guard,
       calibrated: chosen.encodings.length,
       shortest: program.shortest,
       longest: program.longest,
@@ -176,6 +178,7 @@ export function addExport(program: Command): void {
       4000,
     )
     .option('--plan <name>', `scales: ${Object.keys(PLANS).join(', ')}`, 'balanced')
+    .option('--no-guard', 'answer also where a value left its calibrated range, at random: for comparisons only')
     .option(
       '--max-length <n>',
       'longest legal text in tokens (default: the longest calibrated)',

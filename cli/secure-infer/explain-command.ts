@@ -16,6 +16,7 @@ interface Options extends Network {
   readonly seq: number;
   readonly batch: number;
   readonly plan: string;
+  readonly guard: boolean;
   readonly gates?: boolean;
   readonly json?: boolean;
 }
@@ -41,20 +42,20 @@ async function bundleProgram(dir: string): Promise<Program> {
 }
 
 async function explain(dir: string | undefined, options: Options): Promise<void> {
-  const { shape, seq, batch, plan, gates, json } = options;
+  const { shape, seq, batch, plan, guard, gates, json } = options;
   if ((dir === undefined) === (shape === undefined))
     throw new InputError('give either a bundle or --shape', `--shape is one of ${SHAPES.join(', ')}`);
   let program: Program;
   if (shape === undefined) program = await bundleProgram(dir!);
   else {
     const config = shapeConfig(shape);
-    program = shapeProgram(config, shapePlan(config, seq, planOf(plan)));
+    program = shapeProgram(config, shapePlan(config, seq, { ...planOf(plan), guard }));
   }
   const explained = explainProgram(program, { lengths: new Array<number>(batch).fill(seq), heads: program.heads });
   const times = expectedSeconds(explained, options);
   if (json) {
     const { gates: every, ...rest } = explained;
-    const source = shape === undefined ? { bundle: dir } : { shape, plan };
+    const source = shape === undefined ? { bundle: dir } : { shape, plan, guard };
     process.stdout.write(`${JSON.stringify({ ...source, seq, batch, ...rest, ...(gates ? { gates: every } : {}), ...times })}\n`); // prettier-ignore
     return;
   }
@@ -96,6 +97,7 @@ export function addExplainCommand(program: Command): void {
     .option('--seq <n>', 'tokens of every text', wholeNumber, 128)
     .option('--batch <n>', 'texts that share a session', wholeNumber, 1)
     .option('--plan <name>', 'scales and rings of a shape, as of export-shares', 'balanced')
+    .option('--no-guard', 'a shape without guards')
     .option('--rtt <time>', 'round trip between roles', quantity('us', 'ms', 's'), 0.01)
     .option('--bandwidth <rate>', 'each way', quantity('kbit', 'Mbit', 'Gbit'), 1e9)
     .option('--gates', 'also one line a gate')

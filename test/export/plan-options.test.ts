@@ -6,8 +6,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { CounterRandom } from '../../common/random.ts';
 import type { Encoding } from '../../data/tokenizer.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
+import { boundsOf } from '../../export/bounds.ts';
 import { calibrate } from '../../export/calibrate.ts';
-import { fixedPredict, integersOf, interpret } from '../../export/clear.ts';
+import { fixedPredict, integersOf, interpret, seededTape } from '../../export/clear.ts';
 import { fold } from '../../export/fold.ts';
 import { lower } from '../../export/lower.ts';
 import { BALANCED, makePlan } from '../../export/make-plan.ts';
@@ -39,6 +40,7 @@ describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
   const config = tinyConfig({ softmax_act, softmax_c: [[3, 4, 5], [4, 3, 6]], hidden_act: 'gelu', type_vocab_size: 2 }); // prettier-ignore
   const tensors = tinyTensors(config, 5);
   const model = realModel(config, tensors);
+  const bounds = boundsOf(model);
   const served = texts(config, 1, 9);
   const engine = createEngine({ threads: 1 });
   let ranges: Ranges;
@@ -51,7 +53,7 @@ describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
   });
 
   const make = (change: { perLength: boolean; clsOnly: boolean }) => {
-    const plan = makePlan(model, ranges, { ...BALANCED, ...change });
+    const plan = makePlan({ ...model, bounds }, ranges, { ...BALANCED, ...change });
     return { plan, ...lower(plan, fold(model, plan)) };
   };
 
@@ -77,6 +79,32 @@ describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
     expect(toBigInts(run.logits)).toEqual(toBigInts(clear));
     const { total } = programCost(program, { lengths: batch.map((t) => t.ids.length), heads: program.heads });
     expect([run.rounds, run.openedBits, run.dealtBits]).toEqual([total.rounds, total.openedBits, total.dealtBits]);
+  });
+
+  it('every bounded wire keeps its bound on calibrated texts, and none of them is loose by more than the margins allow', () => {
+    const { program, tensors: integers } = make({ perLength: true, clsOnly: true });
+    const largest = new Map<string, number>();
+    interpret(program, integersOf(program, integers), served, seededTape(3, program), (gate, value) => {
+      if (gate.bound === undefined) return;
+      const words = toBigInts(value).map((v) => BigInt.asIntN(value.n, v));
+      largest.set(gate.name, Number(words.reduce((a, v) => (v > a ? v : -v > a ? -v : a), 0n)) / gate.bound);
+    });
+    const bounded = program.gates.filter(({ op, bound }) => bound !== undefined || op === 'ext' || op === 'fourier');
+    expect([...largest.keys()]).toEqual(bounded.map(({ name }) => name));
+    for (const [name, part] of largest) {
+      expect(part, name).toBeLessThanOrEqual(1);
+      // sums of squares: margin 2 above the calibrated largest, which is among these texts
+      if (name.endsWith('.D')) expect(part, name).toBeGreaterThan(0.2);
+    }
+  });
+
+  it('an embedding fitted a second time, for its 64-bit product, is no step beyond the last', () => {
+    const seen: number[][] = [];
+    const finer = { ...BALANCED, ft_e: 20, fe: 22 };
+    const plan = makePlan({ ...model, bounds }, ranges, finer, (_what, done, total) => void seen.push([done, total]));
+    expect(plan.ft_e).toBeLessThan(finer.ft_e);
+    expect(seen.at(-1)).toEqual([10, 10]);
+    for (const [done, total] of seen) expect(done).toBeLessThanOrEqual(total!);
   });
 
   it('denominators of scaled scores keep a narrower range', () => {

@@ -53,7 +53,12 @@ describe('a guarded program', () => {
     if (answer instanceof Failure) throw answer;
     const [k0, k1] = seededKeys('guard', REFERENCE);
     const tape = tapeOf(small.program, rounding, [maskSource(k0), maskSource(k1)]);
-    const clear = interpret(small.program, integersOf(small.program, small.tensors), [QUESTION], tape);
+    const clear = interpret(
+      small.program,
+      integersOf(small.program, small.tensors),
+      [{ ids: [...QUESTION.ids], types: [...QUESTION.types] }],
+      tape,
+    );
     expect(answer.logits).toEqual([...decode(clear, 14)]);
   });
 
