@@ -1,6 +1,7 @@
 /** Gates of a program one by one: every method appends one and returns its wire. */
 import type { Gate, Ring, TensorSpec } from '../protocol/program.ts';
 import type { Shape } from '../protocol/shape.ts';
+import { amplitude } from './amplitude.ts';
 import { centreBits, cut, programTable, type Plan, type PlanGate } from './plan.ts';
 import type { Matrix } from './static-tensors.ts';
 
@@ -50,7 +51,7 @@ export class Builder {
   }
 
   protected ext(x: Wire, name: string, lift: number, n: number = ring(x)): Wire {
-    return this.gate({ op: 'ext', name, lift }, [x], n, x.f, x.shape);
+    return this.gate({ op: 'ext', name, lift, bound: 2 ** (n - 2) }, [x], n, x.f, x.shape);
   }
 
   protected linear(x: Wire, name: string, w: Matrix, f: number, n: Ring, elementwise = false): Wire {
@@ -69,9 +70,10 @@ export class Builder {
     return this.gate({ op: 'add', name, sign }, [x, y], Math.min(ring(x), ring(y)), x.f, x.shape);
   }
 
-  protected square(x: Wire, name: string, n: number, rowSum: boolean): Wire {
+  /** `bound`, if any, in real units. */
+  protected square(x: Wire, name: string, n: number, rowSum: boolean, bound?: number): Wire {
     const shape: Shape = rowSum ? { rows: x.shape.rows, cols: 1 } : x.shape;
-    return this.gate({ op: 'square', name, rowSum }, [x], n, 2 * x.f, shape);
+    return this.gate({ op: 'square', name, rowSum, ...inUnits(bound, 2 * x.f) }, [x], n, 2 * x.f, shape);
   }
 
   protected product(x: Wire, w: Wire, n: number, name: string): Wire {
@@ -85,6 +87,7 @@ export class Builder {
       op: 'fourier',
       name,
       table: programTable(g),
+      ...inUnits(amplitude(g), g.g1 + g.g2),
       ...(columns === undefined ? {} : { columns }),
     } as const;
     return this.gate(fields, [x], nOut + cut(g), g.g1 + g.g2, shape);
@@ -102,6 +105,9 @@ export class Builder {
     this.tensors.set(name, m);
   }
 }
+
+const inUnits = (real: number | undefined, f: number): { bound?: number } =>
+  real === undefined ? {} : { bound: Math.floor(real * 2 ** f) };
 
 /** Only centred projections grow with the length, and they are read by `centre` alone. */
 export function ring(x: Wire): number {

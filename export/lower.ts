@@ -92,7 +92,7 @@ class Lowering extends GuardedBuilder {
     const ln = this.p.norm[key]!;
     const tn = ft + ln.gate.f_out - this.p.fx;
     const X = this.guardedExt(this.toScale(x, ft, `${key}.t`), `${key}.x`, Math.max(ln.N + 3, nOut + tn));
-    const sum = this.square(X, `${key}.ss`, ln.N + 3, true);
+    const sum = this.square(X, `${key}.ss`, ln.N + 3, true, ln.interval[1]);
     const v = this.reduced(sum, ln.mul, ln.drop, `${key}.v`);
     const inverse = this.fourier(v, ln.gate, nOut + tn, `${key}.inv`);
     const y = this.truncate(inverse, cut(ln.gate), `${key}.invt`);
@@ -170,8 +170,11 @@ class Lowering extends GuardedBuilder {
     const c = this.get(`layer.${l}.c`, [p.A]);
     const t = this.shifted(this.toScale(S, p.fs, `${k}St`), `${k}t`, asRow(c), factor);
 
-    const P = this.square(this.guardedExt(t, `${k}o_S`, q.NP + 3), `${k}P`, q.NP + 3, false);
-    const D = this.gate({ op: 'sum', name: `${k}D` }, [P], P.n, P.f, { rows: perHead, cols: 1 });
+    const P = this.square(this.guardedExt(t, `${k}o_S`, q.NP + 3), `${k}P`, q.NP + 3, false, q.D.interval[1]);
+    const D = this.gate({ op: 'sum', name: `${k}D`, bound: Math.floor(q.D.interval[1] * 2 ** P.f) }, [P], P.n, P.f, {
+      rows: perHead,
+      cols: 1,
+    });
     const Dv = this.reduced(D, q.D.mul, q.D.drop, `${k}Dv`);
     const Po = this.open(this.toScale(P, p.fp, `${k}Pt`), `${k}E_p`, q.nP);
     const context: Shape = { rows: perHead, cols: p.H / p.A };

@@ -155,7 +155,8 @@ class Planner {
   }
 
   private step(what: string): void {
-    this.progress?.(what, ++this.done, 4 * this.m.layers.length + 2);
+    const total = 4 * this.m.layers.length + 2; // the embedding's norm may be fitted twice
+    this.progress?.(what, Math.min(++this.done, total), total);
   }
 
   /** √H (Σy² + H ε)^(−1/2): LayerNorm of H centred values, ε inside the fitted function. */

@@ -14,10 +14,11 @@
  * Source: protocols design, section 7 (denominators and variances).
  */
 import { RefusedError } from '../common/errors.ts';
+import { amplitude } from './amplitude.ts';
 import type { NormSite } from './norm-sites.ts';
 import { CELL_BITS, RESIDUAL, residualLevels, residualSafe, upperLevels, upperLimit } from './guard-levels.ts';
 import type { GuardLevel } from '../protocol/program.ts';
-import type { Plan, PlanGate, PlanReciprocal, Scales } from './plan.ts';
+import type { Plan, PlanReciprocal, Scales } from './plan.ts';
 
 /** Significant bits kept of v at its lower end, of y at its upper end, and of z at its target. */
 const KEPT = 9;
@@ -46,12 +47,6 @@ export interface Residual {
   readonly levels: readonly GuardLevel[];
   /** Relative half width that passes. */
   readonly half: number;
-}
-
-/** The largest |Fourier sum|: Σ |coefficient|, real. */
-export function amplitude({ a0, a, b_k, g1, g2 }: PlanGate): number {
-  const pairs = a.reduce((sum, v, k) => sum + Math.hypot(Number(v), Number(b_k[k]!)), 0);
-  return (Math.abs(Number(a0)) / 2 ** (g1 + g2) + pairs / 2 ** g2) * 1.01;
 }
 
 export interface ResidualSite {

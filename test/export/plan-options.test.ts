@@ -100,7 +100,7 @@ describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
 
   it('an embedding fitted a second time, for its 64-bit product, is no step beyond the last', () => {
     const seen: number[][] = [];
-    const finer = { ...BALANCED, ft_e: 20, fe: 22 };
+    const finer = { ...BALANCED, ft_e: 26, fe: 28 };
     const plan = makePlan({ ...model, bounds }, ranges, finer, (_what, done, total) => void seen.push([done, total]));
     expect(plan.ft_e).toBeLessThan(finer.ft_e);
     expect(seen.at(-1)).toEqual([10, 10]);
