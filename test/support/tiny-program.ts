@@ -66,6 +66,8 @@ export function tinyProgram(): Program {
   const k = put('0.K', [W('k', { base: 27, plus: 'keys' })], 13, 8, token, { op: 'centre', side: 'keys', by: 14 });
   const K = put('0.E_k', [k], 13, 8, token, { op: 'open' });
   const V = put('0.E_v', [put('0.V', [W('v', 40)], 26, 8, token, { op: 'truncate', by: 14 })], 26, 8, token, { op: 'open' }); // prettier-ignore
+  const factor = { longest: LONGEST, bits: 3, centred: false };
+  put('0.V.scaled', [gates.findIndex(({ name }) => name === '0.Wv')], 20, 8, token, { op: 'lengthScale', by: 14, factor }); // prettier-ignore
   const S = put('0.S', [Q, K], 13, 16, keys, { op: 'matmul', form: 'scores' });
   const st = put('0.St', [S], 5, 8, keys, { op: 'truncate', by: 8 });
   const t = put('0.t+', [st], 5, 8, keys, { op: 'bias', tensor: share('c', 13, 1, HEADS), along: 'head' });
