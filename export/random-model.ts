@@ -14,7 +14,7 @@ import { hiddenInterval } from './shapes.ts';
 export type FloatTensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
 /** Standard deviation of every logit over random texts. */
-export const LOGIT_SD = 1.5;
+export const LOGIT_SD = 1.25;
 /** Texts the logits are scaled on, and their tokens together. */
 const SCALING = { texts: 24, tokens: 1024 };
 

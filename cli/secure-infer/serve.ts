@@ -1,4 +1,5 @@
 /** `secure-infer party` and `secure-infer assistant`: one serving role in this process. */
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -52,11 +53,22 @@ export type RoleMessage =
 
 const tell = (message: RoleMessage): void => void process.send?.(message);
 
+/** Linux: of this program alone; `maxRSS` begins with what its parent had when it was started. */
+function peakRss(): number {
+  try {
+    const [, kib] = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+    if (kib !== undefined) return 1024 * Number(kib);
+  } catch {
+    // Not Linux.
+  }
+  return 1024 * process.resourceUsage().maxRSS;
+}
+
 const served = (report?: SessionReport): void =>
   tell({
     kind: 'served',
     ...(report === undefined ? {} : { report }),
-    peakRssBytes: 1024 * process.resourceUsage().maxRSS,
+    peakRssBytes: peakRss(),
     kernels: kernels().name,
   });
 

@@ -12,7 +12,7 @@
  */
 import { RefusedError } from '../../common/errors.ts';
 import {
-  add, concatWords, fromNumbers, gather, matmul, mulRows, sub, zeros, type Words,
+  add, concatWords, gather, matmul, mulRows, slots, sub, zeros, type Words,
 } from '../../ring/index.ts'; // prettier-ignore
 import { cost, kinds, need, fixedCols, shapeIs, shareWire, ringFits, tensorIs } from '../check.ts';
 import type { GateDefinition, PartyContext } from '../gate.ts';
@@ -82,14 +82,15 @@ export function clientEmbedding(
 ): { readonly E1: Words; readonly E2: Words } {
   checkTokens(gate, ids, types);
   const rows = tableRows(gate);
-  const high = new Float64Array(ids.length * rows);
-  const low = new Float64Array(ids.length * gate.split);
+  const high = zeros(gate.n, ids.length * rows);
+  const low = zeros(gate.n, ids.length * gate.split);
+  const limbs = slots(gate.n);
   ids.forEach((id, t) => {
-    high[t * rows + Math.floor(id / gate.split)] = 1;
-    high[t * rows + rows - 1] = types[t]!;
-    low[t * gate.split + (id % gate.split)] = 1;
+    high.data[limbs * (t * rows + Math.floor(id / gate.split))] = 1;
+    high.data[limbs * (t * rows + rows - 1)] = types[t]!;
+    low.data[limbs * (t * gate.split + (id % gate.split))] = 1;
   });
-  return { E1: sub(fromNumbers(high, gate.n), A1), E2: sub(fromNumbers(low, gate.n), A2) };
+  return { E1: sub(high, A1), E2: sub(low, A2) };
 }
 
 /** A1_i F, before the client's message is there. */
