@@ -101,6 +101,7 @@ const TYPICAL_BOUNDS = {
   logits: 8,
 };
 
+/** `Bounds` of an ordinary trained model of this size, see `TYPICAL_BOUNDS`. */
 export function typicalBounds(config: ModelConfig): Bounds {
   const t = TYPICAL_BOUNDS;
   const { num_attention_heads: heads, intermediate_size: units, num_hidden_layers: layers } = config;

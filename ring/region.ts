@@ -38,6 +38,7 @@ export function recycle(data: Uint32Array): void {
   else same.push(data);
 }
 
+/** The storage made by one piece of work, to be recycled together: one a gate. */
 export class Region {
   /** For `limbs`. */
   readonly made: Uint32Array[] = [];
@@ -45,6 +46,7 @@ export class Region {
   /** Storage made by `work`, which must be synchronous, belongs to this region. */
   run<T>(work: () => T): T {
     const before = current;
+    // oxlint-disable-next-line typescript/no-this-alias
     current = this;
     try {
       return work();

@@ -45,12 +45,12 @@ export class AheadWork {
   async run(): Promise<void> {
     while (!this.#stopped && this.#next < this.#steps.length) {
       if (this.#bytes > this.#budget) {
-        await new Promise<void>((resolve) => (this.#room = resolve));
+        await new Promise<void>((done) => (this.#room = done));
         this.#room = undefined;
         continue;
       }
       this.#step();
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((done) => setImmediate(done));
     }
   }
 

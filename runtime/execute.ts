@@ -93,7 +93,7 @@ export async function execute(
       regions[index]!.release(kept);
       for (const data of storageOf(aheads[index] ?? {})) if (!kept.has(data)) recycle(data);
     }
-    if (readers[index]! === 0) free(index);
+    if ((readers[index] ?? 0) === 0) free(index);
     for (const wire of gate.in) if (--readers[wire]! === 0) free(wire);
   };
   const advance = (step: IteratorResult<Opening, PartyValue>, index: number, coroutine: Waiting['coroutine']): void => {

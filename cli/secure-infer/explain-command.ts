@@ -26,8 +26,8 @@ const UNITS: Readonly<Record<string, number>> = { us: 1e-6, ms: 1e-3, s: 1, kbit
 /** `10ms`, `1Gbit`: a number with one of the units. */
 const quantity =
   (...units: readonly string[]) =>
-  (text: string): number => {
-    const [, amount, unit] = /^([\d.]+) ?([a-zA-Z]+)$/.exec(text) ?? [];
+  (given: string): number => {
+    const [, amount, unit] = /^([\d.]+) ?([a-zA-Z]+)$/.exec(given) ?? [];
     const value = Number(amount) * (units.includes(unit ?? '') ? UNITS[unit!]! : Number.NaN);
     if (!(value >= 0)) throw new InvalidArgumentError(`a number with one of ${units.join(', ')} is due.`);
     return value;

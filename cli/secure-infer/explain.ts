@@ -18,7 +18,7 @@ export interface Network {
  */
 export const CORE = { multiplyAdds: 30e9, bytes: 0.25e9 };
 
-/** Rounds are those of the longest path that end in the part; all else is the sum over its gates. */
+/** Rounds of a layer: those it adds to the longest path; of a kind or gate: those in which it opens something. All else is a sum. */
 export interface Part {
   readonly name: string;
   readonly gates: number;
@@ -88,10 +88,15 @@ export function explainProgram(program: Program, dims: Dims): Explained {
     });
   };
   const opened = (own: typeof each): number => new Set(own.filter(({ cost }) => cost.cost.rounds > 0).map(({ cost }) => cost.depth)).size; // prettier-ignore
+  // Guards run beside: the way through a part is from what it reads to what others read of it.
   const added = (own: typeof each): number => {
-    const inside = new Set(own.map(({ gate }) => gate.name));
-    const outside = own.flatMap(({ gate }) => gate.in.filter((wire) => !inside.has(program.gates[wire]!.name)));
-    return Math.max(...own.map(({ cost }) => cost.depth)) - depth(outside);
+    const inside = new Set(own.map(({ gate }) => gate));
+    const outside = program.gates.filter((gate) => !inside.has(gate));
+    const wires = (readers: readonly Gate[], within: boolean): number[] =>
+      readers.flatMap((gate) => gate.in).filter((wire) => inside.has(program.gates[wire]!) === within);
+    const left = wires(outside, true);
+    if (inside.has(program.gates[program.output]!)) left.push(program.output);
+    return depth(left) - depth(wires([...inside], false));
   };
   return {
     suite: program.suite,
