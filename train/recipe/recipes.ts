@@ -47,7 +47,7 @@ const RECIPES: readonly RecipeInput[] = [
   },
   {
     name: 'demo',
-    description: 'The recipe `fast`, cut to 200 steps: about 90 seconds on two cores.',
+    description: 'The recipe `fast`, cut to 200 steps: one to two minutes on two free cores.',
     for: 'student',
     stages: [{ ...JOINT, steps: 200, select: 'last' }],
   },
