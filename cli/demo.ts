@@ -23,6 +23,8 @@ interface Prediction {
 interface SecuredLine extends Prediction {
   readonly rounds: number;
   readonly sentBytes: number;
+  /** A guard flagged the sentence. */
+  readonly withheld?: boolean;
 }
 
 const lines = <T>(text: string): T[] =>
@@ -109,6 +111,8 @@ async function demo(options: { examples: number; keep?: string; json: boolean; t
     const n = texts.length;
     const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
     const student = labelsOf(studentOut);
+    // a withheld answer has no label: it counts as wrong
+    const answered = secured.filter((line) => line.withheld !== true);
     const result: DemoResult = {
       examples: n,
       teacher: accuracy(labelsOf(teacherOut).slice(0, n), gold),
@@ -125,8 +129,9 @@ async function demo(options: { examples: number; keep?: string; json: boolean; t
       testSwapped: accuracy(labelsOf(swappedOut), gold),
       seconds: Math.round((Date.now() - start) / 100) / 10,
       secondsPerSentence: steps.find((s) => s.title.endsWith('three processes'))!.seconds / n,
-      sentBytesPerSentence: Math.round(mean(secured.map((s) => s.sentBytes))),
-      rounds: mean(secured.map((s) => s.rounds)),
+      sentBytesPerSentence: Math.round(mean(answered.map((s) => s.sentBytes))),
+      rounds: mean(answered.map((s) => s.rounds)),
+      withheld: n - answered.length,
     };
     process.stderr.write(report(result, steps));
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);

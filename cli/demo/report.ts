@@ -22,6 +22,8 @@ export interface DemoResult {
   /** Sent by one party to the other, the client and the assistant. */
   readonly sentBytesPerSentence: number;
   readonly rounds: number;
+  /** Sentences whose answer a guard withheld. */
+  readonly withheld: number;
 }
 
 export const labelsOf = (rows: readonly { readonly label: string }[]): string[] => rows.map((row) => row.label);
@@ -47,6 +49,7 @@ export function report(r: DemoResult, steps: readonly Step[]): string {
     `\nsecured labels equal to the float student's${percent(r.agreement)}\n` +
     `secured logits equal to the interpreter's, same masks  ${r.bitExact ? 'bit for bit' : pc.red('NO')}\n` +
     `per sentence: ${r.secondsPerSentence.toFixed(3)} s, ${(r.sentBytesPerSentence / 1e6).toFixed(2)} MB sent by a party, ${r.rounds} rounds\n` +
+    (r.withheld === 0 ? '' : `${r.withheld} answers withheld: a value left its calibrated range\n`) +
     `\n${pc.bold('Time')}\n${time}${'whole demo'.padEnd(58)}${r.seconds.toFixed(1).padStart(7)} s\n`
   );
 }

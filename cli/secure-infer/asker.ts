@@ -8,6 +8,7 @@ import {
   ask,
   clientModel,
   newReference,
+  WithheldError,
   type Answer,
   type ClientModel,
   type Question,
@@ -58,11 +59,14 @@ export class Asker {
     return ask(this.model, question, channels, clientCertificates(this.#options), reference);
   }
 
-  /** Answers in the order of the questions. The first failure ends all. */
-  async *askAll(all: readonly Question[]): AsyncGenerator<Answer> {
-    const running: Promise<Answer>[] = [];
+  /** Answers in the order of the questions; a withheld one is told in its place. The first failure ends all. */
+  async *askAll(all: readonly Question[]): AsyncGenerator<Answer | WithheldError> {
+    const running: Promise<Answer | WithheldError>[] = [];
     const start = (index: number): void => {
-      const answer = this.ask(all[index]!, index);
+      const answer = this.ask(all[index]!, index).catch((error: unknown) => {
+        if (error instanceof WithheldError) return error;
+        throw error;
+      });
       answer.catch(() => {});
       running.push(answer);
     };

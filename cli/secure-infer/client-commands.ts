@@ -2,10 +2,10 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import pc from 'picocolors';
-import { InputError } from '../../common/errors.ts';
+import { InputError, RefusedError } from '../../common/errors.ts';
 import { readExamples, type Example } from '../../data/read.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
-import type { Answer, Question } from '../../runtime/client/ask.ts';
+import { WithheldError, type Answer, type Question } from '../../runtime/client/ask.ts';
 import { seededReference } from '../../runtime/memory.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
@@ -48,25 +48,44 @@ const shown = (answer: Answer): string => {
 const print = (answer: Answer, json: boolean | undefined): void =>
   void process.stdout.write(`${json ? JSON.stringify(answer) : shown(answer)}\n`);
 
-/** Asks all, printing each answer in order as it comes. */
+const printWithheld = (json: boolean | undefined): void =>
+  void process.stdout.write(`${json ? JSON.stringify({ withheld: true, logits: [] }) : pc.bold('withheld')}\n`);
+
+/**
+ * Asks all, handing over each answer in order as it comes; `withheld` instead where a guard flagged the text. Resolves to how many were.
+ */
 async function answerAll(
   asker: Asker,
   all: readonly Question[],
   each: (answer: Answer, index: number) => void,
-): Promise<void> {
+  withheld: (index: number) => void,
+): Promise<number> {
   const quiet = all.length === 1;
   const bar = progress(`Asking ${all.length} texts in secret`, quiet);
   let done = 0;
+  let refused = 0;
   try {
     for await (const answer of asker.askAll(all)) {
-      each(answer, done);
+      if (answer instanceof WithheldError) {
+        refused++;
+        withheld(done);
+      } else each(answer, done);
       bar.update(++done, all.length);
     }
   } catch (error) {
     bar.fail(`failed after ${done} of ${all.length} texts`);
     throw error;
   }
-  bar.succeed(`${done} texts answered`);
+  bar.succeed(`${done - refused} texts answered${refused === 0 ? '' : `, ${refused} withheld`}`);
+  return refused;
+}
+
+/** One withheld answer is a refusal; of many texts each has its line by now. @throws WithheldError for a single text */
+function tellWithheld(refused: number, all: readonly Question[]): void {
+  if (refused === 0) return;
+  const error = new WithheldError();
+  if (all.length === 1) throw error;
+  process.stderr.write(`${refused} of ${all.length} answers were withheld: ${error.hint}\n`);
 }
 
 /** Runs `use` with the three roles on this host; they end with it, and it ends with them. */
@@ -119,18 +138,25 @@ async function local(bundles: string, options: LocalCommandOptions): Promise<voi
   const examples = await questions(options);
   await withLocal(bundles, options, async (asker) => {
     const all = asker.tokenise(examples);
-    await answerAll(asker, all, (answer, index) => {
+    const each = (answer: Answer, index: number): void => {
       if (options.transcript !== undefined)
         writeClient(options.transcript, index, { ...all[index]!, logits: answer.logits });
       print(answer, options.json);
-    });
+    };
+    const withheld = (index: number): void => {
+      if (options.transcript !== undefined) writeClient(options.transcript, index, { ...all[index]!, logits: [] });
+      printWithheld(options.json);
+    };
+    tellWithheld(await answerAll(asker, all, each, withheld), all);
   });
 }
 
 async function ask(options: AskCommandOptions): Promise<void> {
   const examples = await questions(options);
   const asker = await remote(options);
-  await answerAll(asker, asker.tokenise(examples), (answer) => print(answer, options.json));
+  const all = asker.tokenise(examples);
+  const each = (answer: Answer): void => print(answer, options.json);
+  tellWithheld(await answerAll(asker, all, each, () => printWithheld(options.json)), all);
 }
 
 async function remote(options: AskCommandOptions): Promise<Asker> {
@@ -181,14 +207,17 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
     let right = 0;
     let sentBytes = 0;
     let rounds = 0;
-    await answerAll(asker, asker.tokenise(examples), (answer, index) => {
+    const count = (answer: Answer, index: number): void => {
       if (matches(answer, examples[index]!.label!, labels)) right++;
       sentBytes += answer.sentBytes;
       rounds += answer.rounds;
-    });
-    const n = examples.length;
+    };
+    const withheld = await answerAll(asker, asker.tokenise(examples), count, () => {});
+    const n = examples.length - withheld;
+    if (n === 0) throw new RefusedError('every answer was withheld', new WithheldError().hint);
     const result = {
-      examples: n,
+      examples: examples.length,
+      withheld,
       accuracy: right / n,
       meanRounds: rounds / n,
       meanSentBytes: Math.round(sentBytes / n),
@@ -196,7 +225,7 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else
       process.stdout.write(
-        `accuracy ${(100 * result.accuracy).toFixed(2)} % on ${n} texts, ${(result.meanSentBytes / 1e6).toFixed(2)} MB a text\n`,
+        `accuracy ${(100 * result.accuracy).toFixed(2)} % on ${n} texts, ${(result.meanSentBytes / 1e6).toFixed(2)} MB a text${withheld === 0 ? '' : `; ${withheld} answers withheld`}\n`,
       );
   });
 }
@@ -204,7 +233,10 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
 const withFlight = (command: Command): Command =>
   withWaits(command)
     .addOption(new Option('--in-flight <n>', 'sessions under way at once').argParser(wholeNumber).default(IN_FLIGHT))
-    .option('--json', 'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes');
+    .option(
+      '--json',
+      'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes; or withheld: true',
+    );
 
 /** `local`, `ask` and `evaluate`. */
 export function addClientCommands(program: Command): void {

@@ -49,12 +49,12 @@ async function interpretCommand(dir: string, options: InterpretOptions): Promise
   }
   let different = 0;
   texts.forEach((text, index) => {
-    const logits = replay(provider, text, transcript, seed!, index);
+    const logits = orNone(() => replay(provider, text, transcript, seed!, index));
     const secured = readClient(transcript, index);
     const identical =
       logits.length === secured.logits.length && logits.every((v, i) => Object.is(v, secured.logits[i]));
     if (!identical) different++;
-    print({ ...decodeAnswer(logits, labels, task), identical });
+    print({ ...(logits.length === 0 ? { withheld: true, logits } : decodeAnswer(logits, labels, task)), identical });
   });
   process.stderr.write(
     `${texts.length - different} of ${texts.length} texts: logits identical to the secured run, bit for bit\n`,
@@ -64,6 +64,16 @@ async function interpretCommand(dir: string, options: InterpretOptions): Promise
       `${different} texts differ from the secured run`,
       'give the transcript, seed, bundles and texts of one run',
     );
+}
+
+/** None where the run is refused, as its guard withholds the answer then. */
+function orNone(logits: () => number[]): number[] {
+  try {
+    return logits();
+  } catch (error) {
+    if (error instanceof RefusedError) return [];
+    throw error;
+  }
 }
 
 /** The logits of the index-th text of a deterministic run, from its seed and rounding words and the plaintext integers. */

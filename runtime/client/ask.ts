@@ -53,21 +53,24 @@ export type Answer = Decoded & Exchanged;
 /** Answers to several questions of one session, which share its rounds. */
 export interface Answers extends Exchanged {
   /** Or why one is withheld: a guard flagged its text, the others are answered all the same. */
-  readonly answers: readonly (Decoded | RefusedError)[];
+  readonly answers: readonly (Decoded | WithheldError)[];
 }
 
-/** @throws RefusedError if the answer is withheld */
-export function disclosed(answer: Decoded | RefusedError): Decoded {
-  if (answer instanceof RefusedError) throw answer;
+/** @throws WithheldError if the answer is withheld */
+export function disclosed(answer: Decoded | WithheldError): Decoded {
+  if (answer instanceof WithheldError) throw answer;
   return answer;
 }
 
-/** All a client can know: not which value it was, nor how far out. */
-const withheld = (): RefusedError =>
-  new RefusedError(
-    'the answer was withheld: an intermediate value left the range this model was calibrated for',
-    'ask the provider to calibrate with texts like this one and to export again (export-shares --calibrate)',
-  );
+/** All a client can know of a flagged text: not which value it was, nor how far out. */
+export class WithheldError extends RefusedError {
+  constructor() {
+    super(
+      'the answer was withheld: an intermediate value left the range this model was calibrated for',
+      'ask the provider to calibrate with texts like this one and to export again (export-shares --calibrate)',
+    );
+  }
+}
 
 const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
   new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
@@ -75,7 +78,7 @@ const sha256 = async (bytes: Uint8Array): Promise<Uint8Array> =>
 /** A fresh name for a session, until it has a sid. */
 export const newReference = (): Uint8Array => crypto.getRandomValues(new Uint8Array(REFERENCE_BYTES));
 
-/** Asks one question in one session, see `askBatch`. @throws RefusedError also if its answer is withheld */
+/** Asks one question in one session, see `askBatch`. @throws WithheldError if its answer is withheld */
 export async function ask(
   model: ClientModel,
   question: Question,
@@ -181,7 +184,7 @@ async function converse(
   const rows = guarded === true ? unseal(sealed, output.labels) : plainRows(sealed, questions.length, output.labels);
   return {
     answers: rows.map((row) =>
-      row === undefined ? withheld() : decodeAnswer([...decode(row, output.f)], model.labels, model.task),
+      row === undefined ? new WithheldError() : decodeAnswer([...decode(row, output.f)], model.labels, model.task),
     ),
     rounds: counted[0]!.rounds,
     sentBytes: Math.max(...counted.map((c) => c.sentBytes)),

@@ -9,25 +9,16 @@ import { HEADER_BYTES } from '../../runtime/channel.ts';
 import { maskSource, seededEntropy, seededKeys, SYSTEM_ENTROPY } from '../../runtime/keys.ts';
 import { runInMemory, splitModel, tapeOf } from '../../runtime/memory.ts';
 import { converse, DIRECTIONS, QUESTION, readBundles, REFERENCE, type Bundles, type Direction } from '../support/conversation.ts'; // prettier-ignore
-import { exportSmall, SMALL_LABELS, type SmallExport } from '../support/small-program.ts';
+import { exportSmall, FAR, farToken, SMALL_LABELS, type SmallExport } from '../support/small-program.ts';
 
-/** A token whose embedding drives the ext wire between 2^18 and 3·2^18. */
-const FAR = 29;
-const HIDDEN = 4;
 const far = { ids: [2, FAR, 7, 8, 3], types: [0, 0, 0, 0, 0] };
 
 let small: SmallExport;
 let plain: SmallExport;
 let bundles: Bundles;
 beforeAll(async () => {
-  const change = (tensors: SmallExport['tensors']): void => {
-    // times the largest weight it meets, over 2^10: 2^19
-    const largest = Math.max(...tensors.get('W1')!.data.slice(0, HIDDEN).map(Math.abs));
-    const row = 2 ** 29 / largest;
-    tensors.get('emb')!.data.set([Math.round(row), 0, 0, 0], FAR * HIDDEN);
-  };
-  small = await exportSmall(1, SMALL_LABELS, { guarded: true, change });
-  plain = await exportSmall(1, SMALL_LABELS, { change });
+  small = await exportSmall(1, SMALL_LABELS, { guarded: true, change: farToken });
+  plain = await exportSmall(1, SMALL_LABELS, { change: farToken });
   bundles = await readBundles(small.dir);
 });
 afterAll(async () => {

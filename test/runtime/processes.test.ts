@@ -12,7 +12,7 @@ import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { readDeployment, type Deployment } from '../../runtime/transport/deployment.ts';
 import { connectParties } from '../../runtime/transport/client.ts';
 import { encodeHello, HANDSHAKE_LIMIT, HASH_BYTES, LEAVES_BYTES } from '../../runtime/wire.ts';
-import { exportSmall, SMALL_LABELS } from '../support/small-program.ts';
+import { exportSmall, farToken, SMALL_LABELS } from '../support/small-program.ts';
 
 const COMMAND = join(import.meta.dirname, '../../dist/cli/secure-infer.js');
 /** "Within seconds", with room for a loaded machine. */
@@ -84,6 +84,25 @@ afterAll(() =>
 );
 
 const TEXT = ['--text', 'the film is good'];
+
+describe('a guarded program', () => {
+  it('withholds one answer, gives the others, and repeats so with known masks', async () => {
+    const { dir } = await exportSmall(1, SMALL_LABELS, { guarded: true, change: farToken });
+    const file = join(root, 'guarded.txt');
+    await writeFile(file, 'the film is good\nthe film is good !\nbad\n');
+    const transcript = join(root, 'guarded-transcript');
+    const { code, out, err } = await secureInfer('local', dir, '--file', file, '--json', '--seed', 'g', '--transcript', transcript); // prettier-ignore
+    expect([code, err]).toEqual([0, expect.stringMatching(/2 texts answered, 1 withheld/)]);
+    expect(err).toMatch(/1 of 3 answers were withheld: ask the provider/);
+    const lines = out.trimEnd().split('\n').map((line) => JSON.parse(line)); // prettier-ignore
+    expect(lines.map((line) => line.withheld === true)).toEqual([false, true, false]);
+    expect(lines[1]).toEqual({ withheld: true, logits: [] });
+    const alone = await secureInfer('local', dir, '--text', 'the film is good !');
+    expect([alone.code, alone.out]).toEqual([3, 'withheld\n']);
+    expect(alone.err).toMatch(/left the range this model was calibrated for/);
+    await rm(dirname(dir), { recursive: true, force: true });
+  });
+});
 
 describe('local', () => {
   it('answers a file in order, one JSON line a text, with what the sockets counted', async () => {

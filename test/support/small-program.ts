@@ -93,6 +93,15 @@ export function smallTensors(program: Program, seed: number): Map<string, { data
   );
 }
 
+/** The last word, which `farToken` drives out of the range of the ext wire: between 2^18 and 3·2^18. */
+export const FAR = WORDS.indexOf('!');
+
+export function farToken(tensors: ReadonlyMap<string, { readonly data: Float64Array }>): void {
+  // times the largest weight it meets, over 2^10: 2^19
+  const largest = Math.max(...tensors.get('W1')!.data.slice(0, HIDDEN).map(Math.abs));
+  tensors.get('emb')!.data.set([Math.round(2 ** 29 / largest), 0, 0, 0], FAR * HIDDEN);
+}
+
 /** Writes a tokeniser of the words above. */
 export async function smallTokenizer(dir: string): Promise<string> {
   await mkdir(dir, { recursive: true });
