@@ -74,21 +74,24 @@ function unrotated({ free }: GuardLevel, m: number): [number, number] {
   return [Number(flags & 0xffffffffn), Number(flags >> 32n)];
 }
 
-/** The m top bits of x modulo 2^n_l, one number a word. */
-const topCells = (x: Words, { n }: GuardLevel, m: number): Uint32Array =>
-  shiftRight(x.n === n ? x : resize(x, n), n - m).data;
+/** The m top bits of x − offset modulo 2^n_l, one number a word. */
+function cellsOf(x: Words, n: number, offset: number, m: number): Uint32Array {
+  const reduced = x.n === n ? x : resize(x, n);
+  return shiftRight(offset === 0 ? reduced : addScalar(reduced, -BigInt(offset)), n - m).data;
+}
 
 /** For every mask r the table of one level: bit i of a word of ring 2^m is the flag of cell i − ρ. No branch depends on r. */
 export function cellTables(r: Words, level: GuardLevel, m: number): Words {
   const M = 2 ** m;
   const [low, high] = unrotated(level, m);
   const out = zeros(M, r.length);
-  const rho = topCells(r, level, m);
+  const rho = cellsOf(r, level.n, 0, m);
+  const { data } = out;
   if (M <= 32) {
-    const mask = M === 32 ? 0xffffffff : 2 ** M - 1;
-    for (let i = 0; i < r.length; i++) {
+    const mask = M === 32 ? -1 : 2 ** M - 1;
+    for (let i = 0; i < data.length; i++) {
       const by = rho[i]!;
-      out.data[i] = ((low << by) | (low >>> (M - by))) & mask;
+      data[i] = ((low << by) | (low >>> (M - by))) & mask;
     }
     return out;
   }
@@ -103,13 +106,16 @@ export function cellTables(r: Words, level: GuardLevel, m: number): Words {
   return out;
 }
 
-/** The bit of every table that the public c points at: this party's XOR share of the flag. */
-export function cellBits(c: Words, tables: Words, level: GuardLevel, m: number): Uint8Array {
-  const reduced = c.n === level.n ? c : resize(c, level.n);
-  const at = topCells(addScalar(reduced, -BigInt(level.offset)), level, m);
-  const limbs = tables.data.length / tables.length;
+/**
+ * The bit of every table that the public c points at: this party's XOR share of the flag. The tables of c are the words from
+ * `from` on.
+ */
+export function cellBits(c: Words, tables: Words, level: GuardLevel, m: number, from = 0): Uint8Array {
+  const at = cellsOf(c, level.n, level.offset, m);
+  const limbs = m > 5 ? 2 : 1;
   const out = new Uint8Array(c.length);
-  for (let i = 0; i < out.length; i++) out[i] = (tables.data[i * limbs + (at[i]! >>> 5)]! >>> (at[i]! & 31)) & 1;
+  for (let i = 0, table = from * limbs; i < out.length; i++, table += limbs)
+    out[i] = (tables.data[table + (at[i]! >>> 5)]! >>> (at[i]! & 31)) & 1;
   return out;
 }
 
@@ -131,5 +137,52 @@ export function packFlags(bits: readonly Uint8Array[], shape: Shape, dims: Dims)
       for (let i = offset; i < offset + rows * cols; i++, at++) out.data[at >>> 5]! |= level[i]! << (at & 31);
     start += sizes[text]! * FLAGS_PER_WORD;
   });
+  return out;
+}
+
+/** `packFlags` of the `cellBits` of every level, whose tables follow one another: in one pass where a word has one limb. */
+export function flagShares(
+  c: Words,
+  tables: Words,
+  levels: readonly GuardLevel[],
+  m: number,
+  shape: Shape,
+  dims: Dims,
+): Words {
+  if (c.n > 32 || m > 5) {
+    const bits = levels.map((level, l) => cellBits(c, tables, level, m, l * c.length));
+    return packFlags(bits, shape, dims);
+  }
+  const sizes = flagWords(levels.length, shape, dims);
+  const out = zeros(
+    FLAGS_PER_WORD,
+    sizes.reduce((a, b) => a + b, 0),
+  );
+  const opened = new Int32Array(c.data.buffer, c.data.byteOffset, c.length);
+  const { data } = tables;
+  const down = 32 - m;
+  let start = 0;
+  // plain loops: variables that a closure shares are slow, and this runs for every element of the program
+  for (const [text, { offset: first, rows, cols }] of blocks(shape, dims).entries()) {
+    const end = first + rows * cols;
+    let at = start;
+    let word = 0;
+    let filled = 0;
+    for (let l = 0; l < levels.length; l++) {
+      const up = 32 - levels[l]!.n;
+      const low = Number(BigInt.asIntN(32, BigInt(levels[l]!.offset)));
+      const base = l * c.length;
+      for (let i = first; i < end; i++) {
+        word |= ((data[base + i]! >>> (((opened[i]! - low) << up) >>> down)) & 1) << filled;
+        filled = (filled + 1) & 31;
+        if (filled === 0) {
+          out.data[at++] = word;
+          word = 0;
+        }
+      }
+    }
+    if (filled > 0) out.data[at] = word;
+    start += 2 * sizes[text]!;
+  }
   return out;
 }

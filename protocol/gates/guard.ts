@@ -24,7 +24,7 @@ import type { DealerValue, GateDefinition, PartyValue, WireType } from '../gate.
 import { columns } from '../layout.ts';
 import type { GuardGate, Resolved } from '../program.ts';
 import { count } from '../shape.ts';
-import { cellBits, cellTables, guardSpan, MAX_CELL_BITS, packFlags } from './guard-cells.ts';
+import { cellBits, cellTables, flagShares, guardSpan, MAX_CELL_BITS, packFlags } from './guard-cells.ts';
 
 type Guard = Resolved<GuardGate>;
 
@@ -55,10 +55,6 @@ function checkShape(gate: Guard, x: WireType): void {
 
 /** Every level's tables, level by level. */
 const tables = (gate: Guard, r: Words): Words => concatWords(gate.levels.map((level) => cellTables(r, level, gate.m)));
-
-/** Every level's flags (XOR shares where the tables are). */
-const lookUp = (gate: Guard, c: Words, dealt: Words): Uint8Array[] =>
-  gate.levels.map((level, l) => cellBits(c, slice(dealt, l * c.length, (l + 1) * c.length), level, gate.m));
 
 export const guard: GateDefinition<GuardGate> = {
   op: 'guard',
@@ -104,13 +100,15 @@ export const guard: GateDefinition<GuardGate> = {
   party: opensNothing((gate, inputs, context) => {
     const c = selected(gate, opened(inputs[0]));
     const dealt = context.dealt(gate, 'cells', 2 ** gate.m, gate.levels.length * c.length);
-    return { kind: 'bits', x: packFlags(lookUp(gate, c, dealt), gate.shape, context.dims) };
+    return { kind: 'bits', x: flagShares(c, dealt, gate.levels, gate.m, gate.shape, context.dims) };
   }),
   /** Refuses exactly where the shared run with this tape sets a flag. */
   clear(gate, inputs, context) {
     const { x, opening } = inputs[0]!;
     const { c, r } = opening!();
-    const flags = lookUp(gate, selected(gate, c), tables(gate, selected(gate, r)));
+    const all = tables(gate, selected(gate, r));
+    const own = selected(gate, c);
+    const flags = gate.levels.map((l, i) => cellBits(own, all, l, gate.m, i * own.length));
     const level = flags.find((bits) => bits.includes(1));
     if (level !== undefined) flagged(gate, selected(gate, x), level.indexOf(1));
     return { x: packFlags(flags, gate.shape, context.dims) };

@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fingerprints, seal, unseal, type CoinWords } from '../../protocol/disclosure.ts';
-import { flagWords } from '../../protocol/gates/guard-cells.ts';
+import { cellBits, flagShares, flagWords, packFlags } from '../../protocol/gates/guard-cells.ts';
+import { count } from '../../protocol/shape.ts';
+import { Draw } from '../support/gate-cases.ts';
 import { gfDots, gfMultiply } from '../../protocol/gf64.ts';
 import type { GuardGate, Program } from '../../protocol/program.ts';
 import { add, equal, fromBigInts, resize, slots, sub, toBigInts, xor, zeros, type Words } from '../../ring/index.ts';
@@ -149,4 +151,25 @@ describe('conditional disclosure', () => {
     const size = ({ sealed }: ReturnType<typeof session>) => sealed.map(({ y, tags }) => [y.n, y.length, tags.n, tags.length]);
     expect(size(flagged)).toEqual(size(plain));
   }); // prettier-ignore
+});
+
+describe('flags packed in one pass', () => {
+  it('are the bits of every level, text by text', () => {
+    const draw = new Draw(17);
+    for (let t = 0; t < 200; t++) {
+      const own = { lengths: Array.from({ length: draw.int(1, 3) }, () => draw.int(1, 9)), heads: draw.int(1, 3) };
+      const shape = { rows: 'head', cols: draw.int(0, 1) === 0 ? 'keys' : draw.int(1, 5) } as const;
+      const [n, m] = [draw.int(8, 40), draw.int(2, 6)];
+      const words = count(shape, own);
+      const c = draw.random('c', n, words);
+      const levels = Array.from({ length: draw.int(1, 4) }, () => ({
+        n: draw.int(m + 1, n),
+        offset: draw.int(0, 2 ** 20) - 2 ** 19,
+        free: 2,
+      }));
+      const tables = draw.random('tables', 2 ** m, levels.length * words);
+      const bits = levels.map((level, l) => cellBits(c, tables, level, m, l * words));
+      expect(equal(flagShares(c, tables, levels, m, shape, own), packFlags(bits, shape, own))).toBe(true);
+    }
+  });
 });
