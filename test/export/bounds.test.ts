@@ -75,9 +75,9 @@ describe.each(['2quad', '2quad_centred'])('bounds of a model (%s)', (act) => {
       const context = x.map(() => new Array<number>());
       for (let h = 0; h < A; h++) {
         const head = (r: readonly number[]): number[] => r.slice(h * d, (h + 1) * d);
-        const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, v, i) => s + v * b[i]!, 0);
-        x.forEach((_, i) => {
-          const raw = k.map((row) => dot(head(q[i]!), head(row)) / Math.sqrt(d));
+        const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, ai, i) => s + ai * b[i]!, 0);
+        x.forEach((_x, i) => {
+          const raw = k.map((key) => dot(head(q[i]!), head(key)) / Math.sqrt(d));
           const scores = act === '2quad' ? raw : centred(raw);
           for (const s of scores) {
             expect(Math.abs(s)).toBeLessThanOrEqual(own.score[h]!);
@@ -85,10 +85,10 @@ describe.each(['2quad', '2quad_centred'])('bounds of a model (%s)', (act) => {
           }
           const weights = scores.map((s) => (s + layer.c[h]!) ** 2);
           const total = weights.reduce((a, b) => a + b, 0);
-          context[i]!.push(...head(v[0]!).map((_, j) => v.reduce((s, row, key) => s + (weights[key]! / total) * head(row)[j]!, 0))); // prettier-ignore
+          context[i]!.push(...head(v[0]!).map((_v, j) => v.reduce((s, value, key) => s + (weights[key]! / total) * head(value)[j]!, 0))); // prettier-ignore
         });
-        for (const row of v)
-          for (const value of head(row)) {
+        for (const values of v)
+          for (const value of head(values)) {
             expect(Math.abs(value)).toBeLessThanOrEqual(own.value[h]!);
             seen.value = Math.max(seen.value, Math.abs(value) / own.value[h]!);
           }

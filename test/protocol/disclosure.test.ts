@@ -160,15 +160,15 @@ describe('flags packed in one pass', () => {
       const own = { lengths: Array.from({ length: draw.int(1, 3) }, () => draw.int(1, 9)), heads: draw.int(1, 3) };
       const shape = { rows: 'head', cols: draw.int(0, 1) === 0 ? 'keys' : draw.int(1, 5) } as const;
       const [n, m] = [draw.int(8, 40), draw.int(2, 6)];
-      const words = count(shape, own);
-      const c = draw.random('c', n, words);
+      const size = count(shape, own);
+      const c = draw.random('c', n, size);
       const levels = Array.from({ length: draw.int(1, 4) }, () => ({
         n: draw.int(m + 1, n),
         offset: draw.int(0, 2 ** 20) - 2 ** 19,
         free: 2,
       }));
-      const tables = draw.random('tables', 2 ** m, levels.length * words);
-      const bits = levels.map((level, l) => cellBits(c, tables, level, m, l * words));
+      const tables = draw.random('tables', 2 ** m, levels.length * size);
+      const bits = levels.map((level, l) => cellBits(c, tables, level, m, l * size));
       expect(equal(flagShares(c, tables, levels, m, shape, own), packFlags(bits, shape, own))).toBe(true);
     }
   });
