@@ -2,8 +2,8 @@
  * What the weights alone allow: upper limits of every interpreted wire over all inputs, from norms. A guard tells a value that
  * left its interval only up to where the ring of the opening wraps; these bounds are what makes that enough.
  *
- * They hold for values whose predecessors were not flagged. Then a LayerNorm output n has ‖n‖ ≤ √H · SLACK (its residual guard),
- * attention weights are ≥ 0 and sum to at most SLACK, and a hidden unit lies in its fit interval. With γ and β folded into the
+ * They hold for values whose predecessors were not flagged. Then, by their residual guards, a LayerNorm output n has
+ * ‖n‖ ≤ √H · ROWS and attention weights, which are ≥ 0, sum to at most WEIGHTS; and a hidden unit lies in its fit interval. With γ and β folded into the
  * next layer, W' = diag(γ) W, b' = b + β W:
  *   |n·w + b|           ≤ √H ‖w‖ + |b|
  *   |q_i · k_j|         ≤ H ‖W_q W_kᵀ‖₂ + √H (‖W_k b_q‖ + ‖W_q b_k‖) + |b_q · b_k|, a head at a time
@@ -13,8 +13,14 @@
 import { centreRows, rowTimes } from './matrix.ts';
 import type { Affine, Dense, RealLayer, RealModel } from './real-model.ts';
 
-/** Of residuals (they pass ±4.7 %) and of fixed-point rounding. */
-const SLACK = 1.06;
+/** Largest relative half width of a residual guard: an inverse is right to within this, an inverse root to within half of it. */
+export const WIDEST = 0.12;
+/** Rounding of fixed point, as a factor. */
+const SLACK = 1.006;
+const ROWS = Math.sqrt(1 + WIDEST) * SLACK;
+const WEIGHTS = (1 + WIDEST) * SLACK;
+/** |tanh| as fitted. */
+const TANH = 1.02;
 /** p = 2^DOUBLINGS in tr(M^p)^(1/p): at most 7 % above the norm for heads of 64. */
 const DOUBLINGS = 6;
 
@@ -53,7 +59,7 @@ export function boundsOf(m: RealModel): Bounds {
     embedding: embedding(m),
     layers,
     pooler: greatest(columnBounds(W, b, m.H)),
-    logits: greatest(m.classifier.b.map((v, j) => Math.abs(v) + SLACK * columnSum(m.classifier.W, m.labels, j))),
+    logits: greatest(m.classifier.b.map((v, j) => Math.abs(v) + TANH * columnSum(m.classifier.W, m.labels, j))),
   };
 }
 
@@ -79,9 +85,9 @@ function columnNorms(W: Float64Array, cols: number): Float64Array {
   return out.map(Math.sqrt);
 }
 
-/** SLACK √H ‖w_j‖ + |b_j|. */
+/** ROWS √H ‖w_j‖ + |b_j|. */
 const columnBounds = (W: Float64Array, b: Float64Array, H: number): Float64Array =>
-  columnNorms(W, b.length).map((v, j) => SLACK * Math.sqrt(H) * v + Math.abs(b[j]!));
+  columnNorms(W, b.length).map((v, j) => ROWS * Math.sqrt(H) * v + Math.abs(b[j]!));
 
 function embedding(m: RealModel): number {
   const { H } = m;
@@ -134,7 +140,7 @@ export function topEigenvalue(M: Float64Array, d: number): number {
 function layerBounds(m: RealModel, layer: RealLayer, before: Affine): LayerBounds {
   const { H, A } = m;
   const d = H / A;
-  const root = SLACK * Math.sqrt(H);
+  const root = ROWS * Math.sqrt(H);
   const [q, k, v] = [layer.query, layer.key, layer.value].map((dense) => behind(dense, before)) as [
     ReturnType<typeof behind>,
     ReturnType<typeof behind>,
@@ -174,7 +180,7 @@ function layerBounds(m: RealModel, layer: RealLayer, before: Affine): LayerBound
   );
   const perHead = heads.map((at) => columnNorms(Wo.subarray(at * H, (at + d) * H), H));
   const norm1 = bo.map((x, j) => {
-    const context = perHead.reduce((sum, norms, h) => sum + SLACK * long[h]! * norms[j]!, 0);
+    const context = perHead.reduce((sum, norms, h) => sum + WEIGHTS * long[h]! * norms[j]!, 0);
     return context + residual(before, H, j) + Math.abs(x);
   });
 
@@ -199,4 +205,4 @@ function layerBounds(m: RealModel, layer: RealLayer, before: Affine): LayerBound
 
 /** Component j of γ∘n less its mean: √H (|γ_j| + ‖γ‖ / H). */
 const residual = ({ gamma }: Affine, H: number, j: number): number =>
-  SLACK * Math.sqrt(H) * (Math.abs(gamma[j]!) + norm(gamma) / H);
+  ROWS * Math.sqrt(H) * (Math.abs(gamma[j]!) + norm(gamma) / H);

@@ -11,8 +11,8 @@ export const bits = (x: number): number => Math.floor(Math.log2(Math.max(x, 1e-9
 
 /** Above a bound: what truncation adds. */
 const ROUNDING = 1.01;
-/** A denominator passes up to (4 hi + 8) / 3 units (`upperLimit`). */
-const DENOMINATOR = 1.36;
+/** A denominator passes up to (4 hi + 8) / 3 units (`upperLimit`); the numerators are cut to few bits, which adds up over the keys. */
+const DENOMINATOR = 1.4;
 /** Cells of 16 that a fit interval may take of its period; the fits choose. */
 const FIT_CELLS = [14, 13, 11];
 /** Least part of a fit interval to spare at either end: a cell of the widest period, and its rounding. */

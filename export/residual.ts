@@ -15,6 +15,7 @@
  */
 import { RefusedError } from '../common/errors.ts';
 import { amplitude } from './amplitude.ts';
+import { WIDEST } from './bounds.ts';
 import type { NormSite } from './norm-sites.ts';
 import { CELL_BITS, RESIDUAL, residualLevels, residualSafe, upperLevels, upperLimit } from './guard-levels.ts';
 import type { GuardLevel } from '../protocol/program.ts';
@@ -25,8 +26,6 @@ const KEPT = 9;
 const KEPT_TARGET = 10;
 /** What these cuts, the rounding of y (12 bits) and of its Fourier sum add to the error of the fit. */
 const ROUNDING = 0.008;
-/** A residual that would have to be wider than this says too little. */
-const WIDEST = 0.25;
 const MAX_RING = 128;
 
 const bits = (x: number): number => Math.floor(Math.log2(x)) + 1;
@@ -90,7 +89,7 @@ export function residual({ name, fit, n, f, nY, square, target, offset = 0 }: Re
   const cutZ = Math.max(0, Math.floor(Math.log2(at)) - KEPT_TARGET);
   const goal = at / 2 ** cutZ;
   let half = RESIDUAL;
-  while (residualSafe(goal, half) < error && half <= WIDEST) half *= 1.1;
+  while (residualSafe(goal, half) < error && half <= WIDEST) half *= 1.05;
   if (half > WIDEST)
     refuse(`the fit is off by ${fit.fit_error.toPrecision(2)}, too much to be told from a wrong value`);
   return {
