@@ -35,10 +35,14 @@ export interface PlanOptions extends Scales {
   readonly guard: boolean;
 }
 
-/** P2 of the design, the smallest plan that runs on 32-bit kernels, with roomier periods (fewer harmonics to deal). */
+/**
+ * P2 of the design, the smallest plan that runs on 32-bit kernels, with roomier periods (fewer harmonics to deal). Guarded
+ * periods are wider than their fits, so pre-activations keep one bit more a period and GeLU is fitted twice as closely: on
+ * 80 SST-2 texts of a published-2Quad student this takes the mean logit error from 0.0069 to 0.0053 for 6 % more dealt.
+ */
 export const BALANCED: PlanOptions = {
-  fx: 10, fw: 12, fq: 8, fk: 8, fv: 8, fs: 8, fp: 3, fpv: 6, fo: 10, ft: 9, fy: 9, bc: 14, fe: 15, ft_e: 14, V2: 4, fl: 14,
-  fzx: 11, rawx: 18, tolg: 3e-3, tolr: 3e-4, tolD: 1e-3, tolt: 4e-4, mar: 1.3, marD: 2, D0: 4096, relb: 12,
+  fx: 10, fw: 12, fq: 8, fk: 8, fv: 8, fs: 8, fp: 3, fpv: 6, fo: 10, ft: 9, fy: 9, bc: 15, fe: 15, ft_e: 14, V2: 4, fl: 14,
+  fzx: 11, rawx: 18, tolg: 1.5e-3, tolr: 3e-4, tolD: 1e-3, tolt: 4e-4, mar: 1.3, marD: 2, D0: 4096, relb: 12,
   cuts: [0, 0.5, 0.8, 0.95, 0.99, 0.999, 1], b_tanh: 15, gy1: 10, gy2: 12, head: 2, gap: 1.08,
   perLength: true, clsOnly: true, guard: true,
 }; // prettier-ignore

@@ -30,7 +30,7 @@ describe.runIf(existsSync(dir) && existsSync(calibration))('sst2_student', () =>
       engine: createEngine({ threads: 2 }),
       config: model.config,
       tensors: model.tensors,
-      sample: sample(encodings, 600, 1),
+      sample: sample(encodings, 1000, 1),
     });
     const inputs = rows.map((row) => tokenizer.encode(row.text, undefined, {}));
     expect(inputs.map((e) => e.ids.length)).toEqual(rows.map((row) => row.tokens));

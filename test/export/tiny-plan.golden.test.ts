@@ -27,7 +27,7 @@ const close = (got: number, want: number, what: string, relative = FLOAT32): voi
 describe.each(ours)('$name', ({ dir, plan: want }) => {
   const spec = specModel(dir);
   const model = realModel(spec.config, spec.tensors);
-  const options: PlanOptions = { ...BALANCED, ...SPEC_PLAN, ...(spec.overrides as Partial<PlanOptions>) };
+  const options: PlanOptions = { ...BALANCED, ...(spec.options as Partial<PlanOptions>), ...SPEC_PLAN };
 
   it('folding with the given plan gives the given integers', () => {
     const integers = specFolded(join(dir, 'folded.safetensors'));

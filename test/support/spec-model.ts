@@ -14,13 +14,14 @@ interface TinyConfig {
   readonly L: number;
   readonly shortest: number;
   readonly eps: number;
+  readonly plan_defaults: Readonly<Record<string, unknown>>;
   readonly plan_overrides: Readonly<Record<string, unknown>>;
 }
 
 export interface SpecModel {
   readonly config: ModelConfig;
   readonly tensors: Map<string, { shape: readonly number[]; data: Float32Array }>;
-  readonly overrides: Readonly<Record<string, unknown>>;
+  readonly options: Readonly<Record<string, unknown>>;
   readonly lengths: readonly [number, number];
   readonly calibration: { ids: number[]; types: number[] }[];
 }
@@ -99,5 +100,5 @@ export function specModel(dir: string): SpecModel {
     const n = mask.reduce((a, b) => a + b, 0);
     return { ids: ids.slice(0, n), types: types.slice(0, n) };
   });
-  return { config, tensors, overrides: c.plan_overrides, lengths: [c.shortest, c.L], calibration };
+  return { config, tensors, options: { ...c.plan_defaults, ...c.plan_overrides }, lengths: [c.shortest, c.L], calibration };
 }
