@@ -100,5 +100,11 @@ export function specModel(dir: string): SpecModel {
     const n = mask.reduce((a, b) => a + b, 0);
     return { ids: ids.slice(0, n), types: types.slice(0, n) };
   });
-  return { config, tensors, options: { ...c.plan_defaults, ...c.plan_overrides }, lengths: [c.shortest, c.L], calibration };
+  return {
+    config,
+    tensors,
+    options: { ...c.plan_defaults, ...c.plan_overrides },
+    lengths: [c.shortest, c.L],
+    calibration,
+  };
 }
