@@ -7,12 +7,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import pc from 'picocolors';
 import { InputError } from '../common/errors.ts';
 import { run, type Step } from './demo/commands.ts';
 import { accuracy, labelsOf, report, type DemoResult } from './demo/report.ts';
 import { runCommand, version } from './ui/run.ts';
 import { packageFile } from './ui/package.ts';
+import { onError } from './ui/colour.ts';
 
 const BIT_EXACT_TEXTS = 8;
 
@@ -137,7 +137,7 @@ async function demo(options: { examples: number; keep?: string; json: boolean; t
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   } finally {
     if (options.keep === undefined) rmSync(work, { recursive: true, force: true });
-    else process.stderr.write(pc.dim(`kept in ${work}\n`));
+    else process.stderr.write(onError.dim(`kept in ${work}\n`));
   }
 }
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import pc from 'picocolors';
 import { Failure } from '../../common/errors.ts';
 import { packageFile } from '../ui/package.ts';
+import { onError } from '../ui/colour.ts';
 
 /** One command that ran, with its wall time. */
 export interface Step {
@@ -28,7 +28,7 @@ const shown = ({ command, args, teacher, work }: Run): string =>
 
 /** Runs one of the package's commands as a process of its own: progress to standard error, results returned. */
 export async function run(request: Run): Promise<string> {
-  process.stderr.write(`\n${pc.bold(request.title)}\n${pc.dim(`$ ${shown(request)}`)}\n`);
+  process.stderr.write(`\n${onError.bold(request.title)}\n${onError.dim(`$ ${shown(request)}`)}\n`);
   const start = Date.now();
   const child = spawn(process.execPath, [packageFile(`dist/cli/${request.command}.js`), ...request.args], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -44,7 +44,7 @@ export async function run(request: Run): Promise<string> {
       code ?? 1,
     );
   }
-  process.stderr.write(pc.green(`${seconds.toFixed(1)} s\n`));
+  process.stderr.write(onError.green(`${seconds.toFixed(1)} s\n`));
   request.steps.push({ title: request.title, seconds });
   return out;
 }

@@ -1,5 +1,5 @@
-import pc from 'picocolors';
 import type { Step } from './commands.ts';
+import { onError } from '../ui/colour.ts';
 
 export interface DemoResult {
   readonly examples: number;
@@ -40,16 +40,16 @@ export function report(r: DemoResult, steps: readonly Step[]): string {
     `${name.padEnd(34)}${percent(some)}${percent(all)}\n`;
   const time = steps.map((s) => `${s.title.padEnd(58)}${s.seconds.toFixed(1).padStart(7)} s\n`).join('');
   return (
-    `\n${pc.bold('Accuracy'.padEnd(34))}${`first ${r.examples}`.padStart(12)}${'whole test'.padStart(12)}\n` +
+    `\n${onError.bold('Accuracy'.padEnd(34))}${`first ${r.examples}`.padStart(12)}${'whole test'.padStart(12)}\n` +
     row('teacher, softmax', r.teacher, r.testTeacher) +
     row('2Quad swapped in, no training', r.swapped, r.testSwapped) +
     row('student, float', r.student, r.testStudent) +
     row('student, fixed point in the clear', r.fixed) +
     row('student, secured', r.secured) +
     `\nsecured labels equal to the float student's${percent(r.agreement)}\n` +
-    `secured logits equal to the interpreter's, same masks  ${r.bitExact ? 'bit for bit' : pc.red('NO')}\n` +
+    `secured logits equal to the interpreter's, same masks  ${r.bitExact ? 'bit for bit' : onError.red('NO')}\n` +
     `per sentence: ${r.secondsPerSentence.toFixed(3)} s, ${(r.sentBytesPerSentence / 1e6).toFixed(2)} MB sent by a party, ${r.rounds} rounds\n` +
     (r.withheld === 0 ? '' : `${r.withheld} answers withheld: a value left its calibrated range\n`) +
-    `\n${pc.bold('Time')}\n${time}${'whole demo'.padEnd(58)}${r.seconds.toFixed(1).padStart(7)} s\n`
+    `\n${onError.bold('Time')}\n${time}${'whole demo'.padEnd(58)}${r.seconds.toFixed(1).padStart(7)} s\n`
   );
 }

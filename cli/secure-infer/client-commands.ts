@@ -1,7 +1,6 @@
 /** `secure-infer local`, `ask` and `evaluate`: everything that asks. */
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import pc from 'picocolors';
 import { InputError, RefusedError } from '../../common/errors.ts';
 import { readExamples, type Example } from '../../data/read.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
@@ -22,6 +21,7 @@ import {
   type Waits,
 } from './options.ts';
 import { writeClient } from './transcript.ts';
+import { onError, onOutput } from '../ui/colour.ts';
 
 interface LocalCommandOptions extends QuestionOptions, Waits {
   readonly json?: boolean;
@@ -39,17 +39,17 @@ interface AskCommandOptions extends QuestionOptions, Waits {
 }
 
 const shown = (answer: Answer): string => {
-  const cost = pc.dim(`${answer.rounds} rounds, ${(answer.sentBytes / 1e6).toFixed(2)} MB`);
+  const cost = onOutput.dim(`${answer.rounds} rounds, ${(answer.sentBytes / 1e6).toFixed(2)} MB`);
   if ('score' in answer) return `${answer.score.toFixed(4)}  ${cost}`;
   const share = answer.probabilities[answer.label]!;
-  return `${pc.bold(answer.label)} ${(100 * share).toFixed(1)} %  ${cost}`;
+  return `${onOutput.bold(answer.label)} ${(100 * share).toFixed(1)} %  ${cost}`;
 };
 
 const print = (answer: Answer, json: boolean | undefined): void =>
   void process.stdout.write(`${json ? JSON.stringify(answer) : shown(answer)}\n`);
 
 const printWithheld = (json: boolean | undefined): void =>
-  void process.stdout.write(`${json ? JSON.stringify({ withheld: true, logits: [] }) : pc.bold('withheld')}\n`);
+  void process.stdout.write(`${json ? JSON.stringify({ withheld: true, logits: [] }) : onOutput.bold('withheld')}\n`);
 
 /**
  * Asks all, handing over each answer in order as it comes; `withheld` instead where a guard flagged the text. Resolves to how many were.
@@ -98,7 +98,9 @@ async function withLocal(
   if (transcript !== undefined && seed === undefined)
     throw new InputError('--transcript needs --seed', 'a transcript of a run with secret masks is never written');
   if (seed !== undefined)
-    process.stderr.write(`${pc.bold(pc.red('SECRECY IS OFF'))}: --seed makes every mask from a known number\n`);
+    process.stderr.write(
+      `${onError.bold(onError.red('SECRECY IS OFF'))}: --seed makes every mask from a known number\n`,
+    );
   await loadKernels();
   const start = {
     ...(seed === undefined ? {} : { seed }),

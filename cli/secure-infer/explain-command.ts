@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
-import pc from 'picocolors';
 import { InputError } from '../../common/errors.ts';
 import { SHAPES, shapeConfig, shapePlan, shapeProgram } from '../../export/shapes.ts';
 import { parseProgram } from '../../protocol/codec.ts';
 import type { Program } from '../../protocol/program.ts';
 import { expectedSeconds, explainProgram, type Explained, type Network, type Part, type Times } from './explain.ts';
 import { planOf, wholeNumber } from './options.ts';
+import { onOutput } from '../ui/colour.ts';
 
 interface Options extends Network {
   readonly shape?: string;
@@ -71,7 +71,7 @@ function table(title: string, parts: readonly Part[]): string {
   const head = [title, 'gates', 'rounds', 'sent', 'dealt', 'from client', 'products', 'weights', 'wires'];
   const line = ([first, ...rest]: readonly string[]): string =>
     `${first!.padEnd(16)}${rest.map((c) => c.padStart(12)).join('')}\n`;
-  return pc.bold(line(head)) + parts.map((p) => line(cells(p))).join('');
+  return onOutput.bold(line(head)) + parts.map((p) => line(cells(p))).join('');
 }
 
 function text(e: Explained, t: Times, { rtt, bandwidth, gates, shape }: Options): string {
@@ -82,9 +82,9 @@ function text(e: Explained, t: Times, { rtt, bandwidth, gates, shape }: Options)
     table('kind of gate', e.kinds),
     ...(gates ? [table('gate', e.gates)] : []),
     `${texts}, suite ${e.suite}${shape === undefined ? '' : `, shape ${shape} with the ranges of an ordinary trained model`}\n`,
-    `${pc.bold(`${e.rounds} rounds`)}; sent by each party ${pc.bold(size(e.sentBytesPerParty))}; dealt ${pc.bold(size(e.dealtBytes))}; from the client to each party ${size(e.clientBytes)}\n`,
+    `${onOutput.bold(`${e.rounds} rounds`)}; sent by each party ${onOutput.bold(size(e.sentBytesPerParty))}; dealt ${onOutput.bold(size(e.dealtBytes))}; from the client to each party ${size(e.clientBytes)}\n`,
     `products: ${millions(party0)} a party, ${millions(assistant)} the assistant; weights in a party’s memory ${size(e.weightBytes)}\n`,
-    `round trip ${rtt * 1000} ms, ${bandwidth / 1e6} Mbit/s: about ${pc.bold(`${t.seconds.toFixed(2)} s`)} with dealing, ${pc.bold(`${t.onlineSeconds.toFixed(2)} s`)} dealt ahead\n`,
+    `round trip ${rtt * 1000} ms, ${bandwidth / 1e6} Mbit/s: about ${onOutput.bold(`${t.seconds.toFixed(2)} s`)} with dealing, ${onOutput.bold(`${t.onlineSeconds.toFixed(2)} s`)} dealt ahead\n`,
   ].join('\n');
 }
 

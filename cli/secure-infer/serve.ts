@@ -4,7 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import pc from 'picocolors';
 import { Failure, RefusedError } from '../../common/errors.ts';
 import { readBundle } from '../../export/bundle.ts';
 import { kernels } from '../../ring/index.ts';
@@ -18,6 +17,7 @@ import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { deploymentFile, withWaits, type Waits } from './options.ts';
 import { transcriptWatch } from './transcript.ts';
+import { onError } from '../ui/colour.ts';
 
 interface ServeOptions extends Waits {
   readonly bundle: string;
@@ -121,7 +121,7 @@ async function serve(
       message,
     );
     if (message.seed !== undefined)
-      process.stderr.write(`${pc.red('SECRECY IS OFF')}: ${name} draws its masks from a seed\n`);
+      process.stderr.write(`${onError.red('SECRECY IS OFF')}: ${name} draws its masks from a seed\n`);
     if (options.local !== true)
       process.stderr.write(`${name} ready on port ${running.listeners.map((l) => l.port).join(' and ')}\n`);
     tell({ kind: 'ready' });

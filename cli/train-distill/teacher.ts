@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import { InputError } from '../../common/errors.ts';
 import { loadModel } from '../../checkpoints/index.ts';
 import { labelsOf } from '../../data/labels.ts';
@@ -11,6 +10,7 @@ import { overrideRecipe } from '../../train/recipe/recipe.ts';
 import { findRecipe } from '../../train/recipe/recipes.ts';
 import { addOutput, addEngine, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { printResult, refuseExisting, trainAndSave } from './training.ts';
+import { onError } from '../ui/colour.ts';
 
 interface TeacherFlags extends TrainingFlags {
   readonly from: string;
@@ -28,7 +28,7 @@ async function teacher(flags: TeacherFlags): Promise<void> {
   const labels = regression ? ['score'] : (data.labels ?? labelsOf(data.train));
   const model = withHead(base, labels, recipe.seed);
   if (!flags.quiet && model.made.length > 0) {
-    process.stderr.write(pc.dim(`new, by seed ${recipe.seed}: ${model.made.join(', ')}\n`));
+    process.stderr.write(onError.dim(`new, by seed ${recipe.seed}: ${model.made.join(', ')}\n`));
   }
   const tokenizer = await loadTokenizer(base.tokenizerDir);
   const maxLength = fittingLength(recipe.maxLength, base.config.max_position_embeddings);

@@ -1,6 +1,5 @@
 /** What teacher and student have in common: running a recipe with progress, and saving model and record. */
 import { cpus } from 'node:os';
-import pc from 'picocolors';
 import { RefusedError } from '../../common/errors.ts';
 import { saveModel } from '../../checkpoints/index.ts';
 import { exists } from '../../checkpoints/files.ts';
@@ -15,6 +14,7 @@ import type { Model } from '../../train/stage.ts';
 import { progress } from '../ui/progress.ts';
 import { version } from '../ui/run.ts';
 import type { TrainingFlags } from './options.ts';
+import { onError } from '../ui/colour.ts';
 
 /** Refuses a folder that exists before hours are spent, not after. */
 export async function refuseExisting(out: string): Promise<void> {
@@ -66,7 +66,7 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
   for (const data of [train, dev]) {
     if (data !== undefined && data.truncated > 0 && !flags.quiet) {
       const many = `${data.truncated} of ${data.encodings.length}`;
-      process.stderr.write(pc.yellow(`${data.source}: ${many} texts cut to ${recipe.maxLength} tokens\n`));
+      process.stderr.write(onError.yellow(`${data.source}: ${many} texts cut to ${recipe.maxLength} tokens\n`));
     }
   }
   let finish: (() => void) | undefined;

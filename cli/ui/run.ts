@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { CommanderError } from 'commander';
-import pc from 'picocolors';
 import { Failure } from '../../common/errors.ts';
 import { packageFile } from './package.ts';
+import { onError } from './colour.ts';
 
 /** Version of the installed package, for `--version`. */
 export const version = (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
@@ -21,11 +21,11 @@ export async function runCommand(program: Command, argv: readonly string[] = pro
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : 2;
     } else if (error instanceof Failure) {
-      process.stderr.write(`${pc.red('error:')} ${error.message}\n${pc.dim('remedy:')} ${error.hint}\n`);
+      process.stderr.write(`${onError.red('error:')} ${error.message}\n${onError.dim('remedy:')} ${error.hint}\n`);
       process.exitCode = error.exitCode;
     } else {
       process.stderr.write(
-        `${pc.red('bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+        `${onError.red('bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
       );
       process.exitCode = 70;
     }
