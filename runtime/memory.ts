@@ -5,8 +5,7 @@
 import { createHash } from 'node:crypto';
 import { staticWords } from '../export/bundle/static.ts';
 import type { ClearContext } from '../protocol/gate.ts';
-import { clientEmbedding } from '../protocol/gates/embedding.ts';
-import { tableRows } from '../protocol/gates/embedding.ts';
+import { clientEmbedding, tableRows } from '../protocol/gates/embedding.ts';
 import type { EmbeddingGate, Program, Resolved } from '../protocol/program.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { rowCount } from '../protocol/shape.ts';
