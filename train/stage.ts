@@ -2,19 +2,14 @@
 import { Failure, InputError } from '../common/errors.ts';
 import { dropoutMask } from '../common/random.ts';
 import { makeBatches, type Batch } from '../data/batch.ts';
-import { bertFeeds, bertGraph, type DropoutSite } from '../engine/bert.ts';
+import { bertFeeds, type DropoutSite } from '../engine/bert.ts';
 import { float32, int64, type Engine, type Feeds, type TensorData } from '../engine/engine.ts';
-import { add, gradients, Graph, mul, type Node } from '../engine/graph/index.ts';
+import { gradients, type Node } from '../engine/graph/index.ts';
 import { adamW } from '../engine/optimizer.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { parameterShapes } from '../model/names.ts';
 import { defaultMetric, measure } from './evaluate.ts';
 import type { Prepared } from './examples.ts';
-import { crossEntropy } from './loss/cross-entropy.ts';
-import { hiddenLoss, scoreLoss } from './loss/layers.ts';
-import { meanSquaredError } from './loss/mean-squared-error.ts';
-import { rangePenalty } from './loss/range-penalty.ts';
-import { softCrossEntropy } from './loss/soft-cross-entropy.ts';
+import { buildObjective, TEACHER } from './objective.ts';
 import { createPredictor, type Tensors } from './predict.ts';
 import type { Recipe, Stage } from './recipe/recipe.ts';
 import { learningRate } from './schedule.ts';
@@ -56,80 +51,11 @@ export interface StageResult {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-const TEACHER = 'teacher:';
-
 /** Steps of a stage at which the error of every layer is recorded: all steps would make records large. */
 const LAYER_POINTS = 100;
 
 const withoutLayers = (values: Readonly<Record<string, number>>): Record<string, number> =>
   Object.fromEntries(Object.entries(values).filter(([name]) => !/\.\d+$/.test(name)));
-
-interface StageGraph {
-  readonly graph: Graph;
-  readonly outputs: Record<string, Node>;
-  readonly parameters: ReadonlyMap<string, Node>;
-  readonly loss: Node;
-  readonly dropoutSites: readonly DropoutSite[];
-}
-
-/** Losses of a stage as nodes of one graph; the teacher, if the losses need it, runs in the same step without dropout. */
-function buildGraph({ stage, model, teacher }: StageOptions): StageGraph {
-  const { config } = model;
-  const graph = new Graph();
-  const shapes = parameterShapes(config);
-  const parameters = new Map([...shapes].map(([name, shape]) => [name, graph.parameter(name, shape)] as const));
-  const rates = stage.dropout;
-  const trained: ModelConfig =
-    rates === undefined
-      ? config
-      : { ...config, hidden_dropout_prob: rates, attention_probs_dropout_prob: rates, classifier_dropout: rates };
-  const { logits, ops } = bertGraph(trained, {
-    graph,
-    parameter: (name) => parameters.get(name)!,
-    dropout: true,
-    // As Hugging Face: the padding token's embedding is not trained.
-    paddingId: 0,
-  });
-  const { losses, layerConvention, temperature, softConvention } = stage;
-  const regression = config.num_labels === 1;
-  const terms: [string, number, Node][] = [];
-  const layerTerms = new Map<string, Node>();
-  if (losses.labels > 0) {
-    const target = graph.input('targets', regression ? 'float32' : 'int64', ['B']);
-    terms.push(['labels', losses.labels, regression ? meanSquaredError(logits, target) : crossEntropy(logits, target)]);
-  }
-  if (losses.logits + losses.hidden + losses.scores > 0) {
-    const guide = bertGraph(teacher!.config, {
-      graph,
-      parameter: (name) => graph.parameter(TEACHER + name, shapes.get(name)!),
-    });
-    const layers = config.num_hidden_layers;
-    if (losses.logits > 0) {
-      // The softmax of a single output is constant: regression compares the outputs themselves.
-      const loss = regression
-        ? meanSquaredError(logits, guide.logits)
-        : softCrossEntropy(logits, guide.logits, temperature, softConvention);
-      terms.push(['logits', losses.logits, loss]);
-    }
-    const probes = [ops.probes, guide.ops.probes] as const;
-    if (losses.hidden > 0) {
-      const hidden = hiddenLoss(...probes, ops.mask, layers, layerConvention);
-      terms.push(['hidden', losses.hidden, hidden.sum]);
-      for (const [name, node] of hidden.terms) layerTerms.set(name, node);
-    }
-    if (losses.scores > 0) {
-      const centred = config.softmax_act === '2quad_centred';
-      const scores = scoreLoss(...probes, ops.mask, layers, layerConvention, centred);
-      terms.push(['scores', losses.scores, scores.sum]);
-      for (const [name, node] of scores.terms) layerTerms.set(name, node);
-    }
-  }
-  if (losses.ranges > 0) terms.push(['ranges', losses.ranges, rangePenalty(ops.probes, ops.mask, config)]);
-  const loss = terms.map(([, weight, node]) => mul(node, weight)).reduce((a, b) => add(a, b));
-  const outputs: Record<string, Node> = { loss, ...Object.fromEntries(layerTerms) };
-  if (terms.length > 1) for (const [name, , node] of terms) outputs[name] = node;
-  return { graph, outputs, parameters, loss, dropoutSites: ops.dropoutSites };
-}
 
 /** @throws InputError if a beginning of a name fits no parameter, or nothing is left to train */
 function trainable(parameters: ReadonlyMap<string, Node>, frozen: readonly string[]): Map<string, Node> {
@@ -163,7 +89,7 @@ export const stageSteps = (stage: Stage, examples: number): number =>
  */
 export async function runStage(options: StageOptions): Promise<StageResult> {
   const { stage, recipe, model, teacher, train, dev, engine, padId, index } = options;
-  const { graph, outputs, parameters, loss, dropoutSites } = buildGraph(options);
+  const { graph, outputs, parameters, loss, dropoutSites } = buildObjective(stage, model.config, teacher?.config);
   const byNode = gradients(loss, trainable(parameters, stage.frozen).values());
   const gradientOf = new Map(
     [...parameters].flatMap(([name, node]) => (byNode.has(node) ? [[name, byNode.get(node)!] as const] : [])),
