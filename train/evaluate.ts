@@ -8,9 +8,12 @@ import { argmax } from './predict.ts';
  * pearson and spearman for regression (one output).
  * @throws InputError if there are no examples or a prediction is not finite
  */
-export function measure(logits: readonly Float32Array[], targets: readonly number[]): Record<string, Metric> {
+export function measure(
+  logits: readonly (Float32Array | readonly number[])[],
+  targets: readonly number[],
+): Record<string, Metric> {
   const classes = logits[0]?.length ?? 0;
-  const bad = logits.findIndex((z) => z.some((v) => !Number.isFinite(v)));
+  const bad = logits.findIndex((z) => z.some((v: number) => !Number.isFinite(v)));
   if (bad >= 0) {
     throw new InputError(
       `the logits of example ${bad + 1} are ${[...logits[bad]!].join(', ')}`,

@@ -4,7 +4,8 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { loadModel, requireHead } from '../../checkpoints/index.ts';
 import { InputError, RefusedError } from '../../common/errors.ts';
-import { readExamples } from '../../data/read.ts';
+import { readExamples, type Example } from '../../data/read.ts';
+import { loadTaskPart } from '../../data/tasks.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { sample } from '../../export/calibrate.ts';
@@ -18,11 +19,13 @@ import { exists } from '../../checkpoints/files.ts';
 import type { Measured } from '../../export/bundle/format.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { costByGate, costTable } from './costs.ts';
-import { addColumns, numeric, type ColumnFlags } from '../train-distill/options.ts';
+import { addColumns, GLUE_HELP, numeric, TASK_HELP, type ColumnFlags } from '../train-distill/options.ts';
 import { progress, type Progress } from '../ui/progress.ts';
 
 interface Flags extends ColumnFlags {
-  readonly calibrate: string;
+  readonly calibrate?: string;
+  readonly task?: string;
+  readonly glue?: string;
   readonly calibrateSize: number;
   readonly out: string;
   readonly plan: string;
@@ -39,6 +42,15 @@ interface Flags extends ColumnFlags {
 
 const STAGES = { calibrate: 'Calibrating', plan: 'Fitting and planning', fold: 'Folding' } as const;
 
+/** Texts of the file, or of a task's training data. @throws InputError unless exactly one is given, or it cannot be read */
+async function calibrationTexts(flags: Flags): Promise<readonly Example[]> {
+  const { calibrate, task, glue } = flags;
+  if ((calibrate === undefined) === (task === undefined))
+    throw new InputError('give either --calibrate or --task', 'Calibrate on texts like those to be served.');
+  const data = task === undefined ? readExamples(calibrate!, flags) : loadTaskPart(task, 'train', { folder: glue });
+  return (await data).examples;
+}
+
 async function run(dir: string, flags: Flags): Promise<void> {
   const start = Date.now();
   const plan = Object.hasOwn(PLANS, flags.plan) ? PLANS[flags.plan] : undefined;
@@ -53,7 +65,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
   for (const warning of model.warnings) if (!flags.quiet) process.stderr.write(`${warning}\n`);
 
   const tokenizer = await loadTokenizer(model.tokenizerDir);
-  const texts = (await readExamples(flags.calibrate, flags)).examples;
+  const texts = await calibrationTexts(flags);
   const positions = model.config.max_position_embeddings;
   if (flags.maxLength !== undefined && flags.maxLength > positions)
     throw new InputError(`--max-length ${flags.maxLength}: the model has ${positions} positions`, `Give at most ${positions}.`); // prettier-ignore
@@ -169,7 +181,9 @@ export function addExport(program: Command): void {
       'Compiles a 2Quad student to a fixed-point program and writes the share bundles of party 0, party 1, assistant, client and provider.',
     )
     .argument('<model>', 'Hugging Face folder of the student')
-    .requiredOption('--calibrate <file>', 'texts like those to be served: .tsv, .csv, .jsonl or .txt')
+    .option('--calibrate <file>', 'texts like those to be served: .tsv, .csv, .jsonl, .parquet or .txt')
+    .option('--task <name>', `calibrate on a task’s training texts; ${TASK_HELP}`)
+    .option('--glue <dir>', GLUE_HELP)
     .requiredOption('--out <dir>', 'new folder for the bundles')
     .option(
       '--calibrate-size <n>',
@@ -200,7 +214,8 @@ export function addExport(program: Command): void {
       `
 Examples:
   export-shares runs/student --calibrate train.tsv --out bundles
-  export-shares runs/student --calibrate train.tsv --plan precise --out bundles
+  export-shares runs/student --calibrate pairs.csv --text-column question --pair-column passage --out bundles
+  export-shares runs/student --task mrpc --glue GLUE --plan precise --out bundles
   export-shares runs/student --calibrate texts.txt --calibrate-size 1000 --max-length 128 --out bundles --json
 `,
     )

@@ -1,8 +1,7 @@
-/** `secure-infer local`, `ask` and `evaluate`: everything that asks. */
+/** `secure-infer local` and `ask`: everything that asks. */
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import { InputError, RefusedError } from '../../common/errors.ts';
-import { readExamples, type Example } from '../../data/read.ts';
+import { InputError } from '../../common/errors.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { WithheldError, type Answer, type Question } from '../../runtime/client/ask.ts';
 import { seededReference } from '../../runtime/memory.ts';
@@ -23,7 +22,7 @@ import {
 import { writeClient } from './transcript.ts';
 import { onError, onOutput } from '../ui/colour.ts';
 
-interface LocalCommandOptions extends QuestionOptions, Waits {
+export interface LocalCommandOptions extends QuestionOptions, Waits {
   readonly json?: boolean;
   readonly seed?: string;
   readonly transcript?: string;
@@ -54,7 +53,7 @@ const printWithheld = (json: boolean | undefined): void =>
 /**
  * Asks all, handing over each answer in order as it comes; `withheld` instead where a guard flagged the text. Resolves to how many were.
  */
-async function answerAll(
+export async function answerAll(
   asker: Asker,
   all: readonly Question[],
   each: (answer: Answer, index: number) => void,
@@ -89,7 +88,7 @@ function tellWithheld(refused: number, all: readonly Question[]): void {
 }
 
 /** Runs `use` with the three roles on this host; they end with it, and it ends with them. */
-async function withLocal(
+export async function withLocal(
   bundles: string,
   options: LocalCommandOptions,
   use: (asker: Asker) => Promise<void>,
@@ -178,61 +177,7 @@ async function remote(options: AskCommandOptions): Promise<Asker> {
   });
 }
 
-interface EvaluateOptions extends LocalCommandOptions {
-  readonly labelColumn?: string;
-}
-
-/** A file says which class by its name or its number. */
-function matches(answer: Answer, gold: string, labels: readonly string[]): boolean {
-  if ('score' in answer) throw new InputError('the model is a regression: it has no accuracy', 'evaluate classifiers');
-  const known = labels.includes(gold);
-  return known ? answer.label === gold : labels.indexOf(answer.label) === Number(gold);
-}
-
-async function evaluate(bundles: string, options: EvaluateOptions): Promise<void> {
-  const { file, textColumn, pairColumn, labelColumn } = options;
-  if (file === undefined) throw new InputError('give labelled texts with --file', 'e.g. --file dev.tsv');
-  const columns = Object.entries({ textColumn, pairColumn, labelColumn }).filter(([, name]) => name !== undefined);
-  const { examples } = await readExamples(file, Object.fromEntries(columns));
-  const unlabelled = examples.findIndex((example: Example) => example.label === undefined);
-  if (unlabelled >= 0)
-    throw new InputError(`${file}: example ${unlabelled + 1} has no label`, 'name the column with --label-column');
-  await withLocal(bundles, options, async (asker) => {
-    const { labels } = asker.model;
-    const unknown = examples.find(({ label }) => !labels.includes(label!) && !(Number(label) in labels));
-    if (unknown !== undefined && asker.model.task === 'classification') {
-      throw new InputError(
-        `${file}: label '${unknown.label}' is not one of ${labels.join(', ')}`,
-        'give the labels of the model',
-      );
-    }
-    let right = 0;
-    let sentBytes = 0;
-    let rounds = 0;
-    const count = (answer: Answer, index: number): void => {
-      if (matches(answer, examples[index]!.label!, labels)) right++;
-      sentBytes += answer.sentBytes;
-      rounds += answer.rounds;
-    };
-    const withheld = await answerAll(asker, asker.tokenise(examples), count, () => {});
-    const n = examples.length - withheld;
-    if (n === 0) throw new RefusedError('every answer was withheld', new WithheldError().hint);
-    const result = {
-      examples: examples.length,
-      withheld,
-      accuracy: right / n,
-      meanRounds: rounds / n,
-      meanSentBytes: Math.round(sentBytes / n),
-    };
-    if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-    else
-      process.stdout.write(
-        `accuracy ${(100 * result.accuracy).toFixed(2)} % on ${n} texts, ${(result.meanSentBytes / 1e6).toFixed(2)} MB a text${withheld === 0 ? '' : `; ${withheld} answers withheld`}\n`,
-      );
-  });
-}
-
-const withFlight = (command: Command): Command =>
+export const withFlight = (command: Command): Command =>
   withWaits(command)
     .addOption(new Option('--in-flight <n>', 'sessions under way at once').argParser(wholeNumber).default(IN_FLIGHT))
     .option(
@@ -240,7 +185,7 @@ const withFlight = (command: Command): Command =>
       'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes; or withheld: true',
     );
 
-/** `local`, `ask` and `evaluate`. */
+/** `local` and `ask`. */
 export function addClientCommands(program: Command): void {
   withFlight(withQuestions(program.command('local <bundles>')))
     .description('Starts the three roles on this host, each with its own folder only, and answers texts in secret.')
@@ -261,13 +206,4 @@ export function addClientCommands(program: Command): void {
       '\nExample:\n  secure-infer ask --bundle bundles/client --keys keys/client --text "a fine film"\n',
     )
     .action(ask);
-  withFlight(program.command('evaluate <bundles>'))
-    .description('Accuracy of secured answers on labelled texts, with the three roles on this host.')
-    .requiredOption('--file <file>', 'labelled texts: .tsv, .csv or .jsonl')
-    .option('--text-column <name>', 'column of the text')
-    .option('--pair-column <name>', 'column of the second text')
-    .option('--label-column <name>', 'column of the label')
-    .option('--truncate', 'cut texts that are too long instead of refusing them')
-    .addHelpText('after', '\nExample:\n  secure-infer evaluate bundles --file dev.tsv\n')
-    .action(evaluate);
 }

@@ -19,11 +19,15 @@ import { printResult } from './training.ts';
 
 const SPLITS = ['train', 'dev', 'test', 'dev_mismatched', 'test_mismatched'] as const;
 
-interface EvaluateFlags extends ColumnFlags {
+/** Labelled texts: a part of a task, or a file. */
+export interface LabelledDataFlags extends ColumnFlags {
   readonly task?: string;
   readonly glue?: string;
   readonly split: string;
   readonly file?: string;
+}
+
+interface EvaluateFlags extends LabelledDataFlags {
   readonly tokenizer?: string;
   readonly maxLength: number;
   readonly predictions?: string;
@@ -33,7 +37,8 @@ interface EvaluateFlags extends ColumnFlags {
   readonly quiet: boolean;
 }
 
-async function readData(flags: EvaluateFlags): Promise<Dataset> {
+/** @throws InputError unless exactly one source is given, or the data cannot be read */
+export async function labelledData(flags: LabelledDataFlags): Promise<Dataset> {
   if ((flags.task === undefined) === (flags.file === undefined)) {
     throw new InputError('give either --task or --file', `Tasks: ${[...TASK_NAMES, ...GLUE_NAMES].join(', ')}.`);
   }
@@ -66,7 +71,7 @@ export async function writeWhole(file: string, text: string): Promise<void> {
 
 async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
   const began = Date.now();
-  const data = await readData(flags);
+  const data = await labelledData(flags);
   const model = await loadModel(dir, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
   requireHead(model, dir);
   const { config } = model;
@@ -113,17 +118,22 @@ async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
   );
 }
 
+export const addLabelledData = (command: Command): Command =>
+  addColumns(
+    command
+      .option('--task <name>', TASK_HELP)
+      .option('--glue <dir>', GLUE_HELP)
+      .option('--split <name>', `part of the task: ${SPLITS.join(', ')}`, 'dev')
+      .option('--file <file>', 'other data: .tsv, .csv, .jsonl, .parquet or .txt'),
+  );
+
 /** Adds the subcommand `evaluate` to the program. */
 export function addEvaluate(program: Command): void {
   const command = program
     .command('evaluate')
     .description('float accuracy of a model folder on labelled texts')
-    .argument('<model>', 'Hugging Face folder of teacher or student')
-    .option('--task <name>', TASK_HELP)
-    .option('--glue <dir>', GLUE_HELP)
-    .option('--split <name>', `part of the task: ${SPLITS.join(', ')}`, 'dev')
-    .option('--file <file>', 'other data: .tsv, .csv, .jsonl, .parquet or .txt');
-  addColumns(command)
+    .argument('<model>', 'Hugging Face folder of teacher or student');
+  addLabelledData(command)
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
     .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }), 128)
     .option('--predictions <file>', 'write label, probabilities and logits of every text, one JSON object a line');
