@@ -5,8 +5,9 @@ import type { Ops } from './ops.ts';
 
 /**
  * Logits (B, C). Probes, in order: `hidden.0` (embedding output), then per layer l `scores.l` (B, A, L, L), `probs.l`,
- * `context.l`, `attention.l` (after its LayerNorm), `ffn.l` (before the activation, B, L, F), `hidden.{l+1}`;
- * `pooled.pre`, `pooled`, `logits`.
+ * `context.l`, `attention.pre.l` and `attention.l` (before and after its LayerNorm), `ffn.l` (before the activation,
+ * B, L, F), `hidden.pre.{l+1}` and `hidden.{l+1}` (before and after the LayerNorm of the output); `pooled.pre`, `pooled`,
+ * `logits`.
  */
 export function forward<T>(ops: Ops<T>, config: ModelConfig): T {
   const heads = config.num_attention_heads;
@@ -27,12 +28,13 @@ export function forward<T>(ops: Ops<T>, config: ModelConfig): T {
     const w = seen(`probs.${l}`, ops.normalise(s, { act: config.softmax_act, c: softmaxShift(config, l) }));
     const context = seen(`context.${l}`, ops.context(ops.dropout(w, attentionDropout, `probs.${l}`), v, heads));
     const o = ops.dropout(ops.linear(context, `${p}.attention.output.dense`), hiddenDropout, `attention.${l}`);
-    h = seen(`attention.${l}`, ops.layerNorm(ops.add(o, h), `${p}.attention.output.LayerNorm`, eps));
+    const a = seen(`attention.pre.${l}`, ops.add(o, h));
+    h = seen(`attention.${l}`, ops.layerNorm(a, `${p}.attention.output.LayerNorm`, eps));
 
     const u = seen(`ffn.${l}`, ops.linear(h, `${p}.intermediate.dense`));
     const z = ops.linear(ops.activation(u, config.hidden_act), `${p}.output.dense`);
-    h = ops.layerNorm(ops.add(ops.dropout(z, hiddenDropout, `output.${l}`), h), `${p}.output.LayerNorm`, eps);
-    seen(`hidden.${l + 1}`, h);
+    const y = seen(`hidden.pre.${l + 1}`, ops.add(ops.dropout(z, hiddenDropout, `output.${l}`), h));
+    h = seen(`hidden.${l + 1}`, ops.layerNorm(y, `${p}.output.LayerNorm`, eps));
   }
 
   const pre = seen('pooled.pre', ops.linear(ops.firstToken(h), 'bert.pooler.dense'));

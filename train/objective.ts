@@ -66,7 +66,7 @@ export function buildObjective(stage: Stage, config: ModelConfig, teacher: Model
       for (const [name, node] of hidden.terms) layerTerms.set(name, node);
     }
     if (losses.scores > 0) {
-      const centred = config.softmax_act === '2quad_centred';
+      const centred = stage.centredScores ?? config.softmax_act === '2quad_centred';
       const scores = scoreLoss(...probes, ops.mask, layers, layerConvention, centred);
       terms.push(['scores', losses.scores, scores.sum]);
       for (const [name, node] of scores.terms) layerTerms.set(name, node);

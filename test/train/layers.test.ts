@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { float32, type Feeds } from '../../engine/engine.ts';
+import { elements, float32, type Feeds } from '../../engine/engine.ts';
 import { gradients, Graph, type Node } from '../../engine/graph/index.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { CounterRandom } from '../../common/random.ts';
+import type { ModelConfig } from '../../model/config.ts';
 import { scoreError } from '../../train/loss/layers.ts';
 import { rangePenalty } from '../../train/loss/range-penalty.ts';
 import { tinyConfig } from '../support/tiny-model.ts';
@@ -77,52 +78,92 @@ describe('score error of row-centred 2Quad', () => {
   });
 });
 
+/** c₁·sin(c₂·i + c₃), rounded to float32. */
+const wave = (size: number, [height, step, start]: readonly [number, number, number]): Float32Array =>
+  Float32Array.from({ length: size }, (_, i) => height * Math.sin(step * i + start));
+
+/**
+ * Expected by numpy in float64 on the same waves: per layer the denominators' mean over heads and the 7 real tokens, 0.05 times
+ * the activations', and 0.05 times the mean of max(0, log2(var + 1e-12) - 4)**2 for either LayerNorm; gradients by central
+ * differences of step 1e-5.
+ */
 describe('range penalty', () => {
-  it.each(['2quad', '2quad_centred', 'softmax'] as const)('is the formula, over real tokens: %s', async (act) => {
-    const F = 5;
-    const c = [0.5, 2, 30];
-    const config = tinyConfig({
+  const [F, H] = [5, 6];
+  const c = [0.5, 2, 30];
+  const waves: Record<string, [shape: number[], wave: [number, number, number]]> = {
+    'scores.0': [
+      [B, A, L, L],
+      [4, 1.7, 0],
+    ],
+    'ffn.0': [
+      [B, L, F],
+      [9, 0.9, 1],
+    ],
+    'attention.pre.0': [
+      [B, L, H],
+      [12, 2.3, 2],
+    ],
+    'hidden.pre.1': [
+      [B, L, H],
+      [30, 0.7, 3],
+    ],
+  };
+  const config = (act: string): ModelConfig =>
+    tinyConfig({
       num_hidden_layers: 1,
       intermediate_size: F,
       softmax_act: act,
       ...(act === 'softmax' ? {} : { softmax_c: [c] }),
     });
-    const u = random('u', B * L * F, 5);
+  const build = (act: string) => {
     const graph = new Graph();
     const m = graph.input('m', 'float32', [B, L]);
-    const probes = new Map([
-      ['scores.0', graph.input('s', 'float32', [B, A, L, L])],
-      ['ffn.0', graph.input('u', 'float32', [B, L, F])],
-    ]);
-    const all: Feeds = {
-      s: float32([B, A, L, L], student),
-      u: float32([B, L, F], u),
-      m: float32([B, L], mask),
-    };
-    const { s: _, ...without } = all;
-    const loss = rangePenalty(probes, m, config);
-    const found = (await evaluate(graph, { loss }, act === 'softmax' ? without : all))['loss']![0]!;
+    const probes = new Map(
+      Object.entries(waves).map(([name, [shape]]) => [name, graph.input(name, 'float32', shape)] as const),
+    );
+    const feeds: Record<string, Feeds[string]> = { m: float32([B, L], mask) };
+    for (const [name, [shape, wave_]] of Object.entries(waves))
+      if (act !== 'softmax' || name !== 'scores.0') feeds[name] = float32(shape, wave(elements(shape), wave_));
+    return { graph, probes, feeds, loss: rangePenalty(probes, m, config(act)) };
+  };
 
-    let scores = 0;
-    let inputs = 0;
-    for (let b = 0; b < B; b++) {
-      const n = REAL[b]!;
-      for (let q = 0; q < n; q++) {
-        for (let a = 0; a < (act === 'softmax' ? 0 : A); a++) {
-          const row = Array.from({ length: n }, (__, k) => student[at(b, a, q, k)]!);
-          const mean = act === '2quad' ? 0 : row.reduce((x, y) => x + y) / n;
-          const log2 = Math.log2(row.reduce((sum, v) => sum + (v - mean + c[a]!) ** 2, 0) / n);
-          scores += Math.max(0, 2.5 - log2) ** 2 + Math.max(0, log2 - 7.5) ** 2;
-        }
-        for (let f = 0; f < F; f++) {
-          const v = u[(b * L + q) * F + f]!;
-          inputs += Math.max(0, v - 4) ** 2 + Math.max(0, -5 - v) ** 2;
-        }
-      }
-    }
-    const tokens = REAL.reduce((x, y) => x + y);
-    const expected = scores / (tokens * A) + (0.05 * inputs) / (tokens * F);
-    expect(expected).toBeGreaterThan(0);
+  it.each([
+    ['2quad', 1.7832571624283742 + 0.36052887156658603 + 1.1796939298627152],
+    ['2quad_centred', 1.8089246315529652 + 0.36052887156658603 + 1.1796939298627152],
+    ['softmax', 0.36052887156658603 + 1.1796939298627152],
+  ])('is what numpy computes: %s', async (act, expected) => {
+    const { graph, loss, feeds } = build(act);
+    const found = (await evaluate(graph, { loss }, feeds))['loss']![0]!;
     expect(found / expected).toBeCloseTo(1, 5);
+  });
+
+  it('has the gradients that numpy finds by differences', async () => {
+    const { graph, loss, feeds, probes } = build('2quad_centred');
+    const found = gradients(loss, probes.values());
+    const wanted = Object.fromEntries([...probes].map(([name, node]) => [`g:${name}`, found.get(node)!]));
+    const g = await evaluate(graph, wanted, feeds);
+    // prettier-ignore
+    const expected = [
+      ['scores.0', 49, -0.01370948],
+      ['scores.0', 50, 0.007718819],
+      ['scores.0', 45, 0.0006834794],
+      ['ffn.0', 1, 0.01290486],
+      ['ffn.0', 8, 0.01276164],
+      ['ffn.0', 4, -0.01126634],
+      ['attention.pre.0', 19, 0.002593732],
+      ['attention.pre.0', 34, -0.002577865],
+      ['attention.pre.0', 31, -0.002268497],
+      ['hidden.pre.1', 41, 0.002667169],
+      ['hidden.pre.1', 30, -0.002611881],
+      ['hidden.pre.1', 20, -0.002089639],
+    ] as const;
+    // Relative error of a float32 sum of a few dozen terms, and of the differences themselves.
+    for (const [name, i, value] of expected) expect(g[`g:${name}`]![i]! / value, `${name}[${i}]`).toBeCloseTo(1, 4);
+    // Text 2 has three real tokens of four: what is masked has no gradient.
+    for (const [name, [shape]] of Object.entries(waves).slice(1))
+      expect(
+        g[`g:${name}`]!.slice(-shape.at(-1)!).every((v) => v === 0),
+        name,
+      ).toBe(true);
   });
 });

@@ -21,7 +21,7 @@ const LOSSES = z
     logits: weight,
     /** MSE of hidden states, embedding output included. */
     hidden: weight,
-    /** MSE of attention scores; for row-centred 2Quad of scores minus their row mean. */
+    /** MSE of attention scores; see `centredScores`. */
     scores: weight,
     /** Keeps the intervals narrow on which the secure protocols must be exact (`loss/range-penalty.ts`). */
     ranges: weight,
@@ -50,6 +50,8 @@ const STAGE = z
     temperature: positive.default(1),
     softConvention: z.enum(SOFT_CONVENTIONS).default('standard'),
     layerConvention: z.enum(LAYER_CONVENTIONS).default('mean_real'),
+    /** Compare scores minus their row mean; absent: where the student's normaliser is row-centred 2Quad. */
+    centredScores: z.boolean('must be true or false').optional(),
     /** Which weights the stage gives: the best on the dev set among evaluations, or the last. */
     select: z.enum(['best', 'last']).default('best'),
     /** Evaluations on the dev set, evenly spread, the last after the last step. */
