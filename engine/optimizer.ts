@@ -1,4 +1,4 @@
-/** AdamW (Loshchilov & Hutter 2019, algorithm 2) with clipping by the global norm, as nodes of the training graph. */
+/** The Adam family with clipped gradients, as nodes of the training graph. */
 import { scalar, elements, type Feeds } from './engine.ts';
 import {
   add,
@@ -16,17 +16,17 @@ import {
 } from './graph/index.ts';
 import { scatterRowsOp } from './graph/ops/gather.ts';
 
-export interface AdamWOptions {
+export interface OptimizerOptions {
   readonly beta1?: number;
   readonly beta2?: number;
   readonly epsilon?: number;
   /** Not applied to biases and LayerNorm parameters. */
   readonly weightDecay?: number;
-  /** Gradients are scaled by min(1, maxNorm/(norm + 1e-6)); undefined: no clipping. */
+  /** Gradients are scaled by min(1, maxNorm/(norm + 1e-6)), of which norm depends on the method; undefined: no clipping. */
   readonly maxNorm?: number | undefined;
 }
 
-export interface AdamW {
+export interface Optimizer {
   /** Next values of parameters and moments, for `compileStep`. */
   readonly updates: ReadonlyMap<string, Node>;
   /** Zero moments, to be put into the state beside the parameters. */
@@ -38,8 +38,8 @@ export interface AdamW {
 }
 
 /** Names of the moments of a parameter in the state. */
-export const firstMoment = (parameter: string): string => `adamw.m.${parameter}`;
-export const secondMoment = (parameter: string): string => `adamw.v.${parameter}`;
+export const firstMoment = (parameter: string): string => `adam.m.${parameter}`;
+export const secondMoment = (parameter: string): string => `adam.v.${parameter}`;
 
 /** No decay for biases and LayerNorm parameters, as in Hugging Face's and the published training code. */
 export const decays = (parameter: string): boolean => !parameter.endsWith('bias') && !parameter.includes('LayerNorm');
@@ -48,16 +48,48 @@ export const decays = (parameter: string): boolean => !parameter.endsWith('bias'
  * Updates for the parameters that have a gradient; the others stay as they are, without decay. To freeze a parameter,
  * leave it out of `gradientOf`.
  */
-export function adamW(graph: Graph, gradientOf: ReadonlyMap<string, Node>, options: AdamWOptions = {}): AdamW {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = options;
-  const maxNorm = 'maxNorm' in options ? options.maxNorm : 1;
-  const input = (name: string): Node => graph.input(`adamw.${name}`, 'float32', []);
+export type MakeOptimizer = (
+  graph: Graph,
+  gradientOf: ReadonlyMap<string, Node>,
+  options?: OptimizerOptions,
+) => Optimizer;
 
+/** AdamW (Loshchilov & Hutter 2019, algorithm 2), ε = 1e-8; gradients are clipped by their global norm. */
+export const adamW: MakeOptimizer = (graph, gradientOf, options = {}) =>
+  adam(graph, gradientOf, { epsilon: 1e-8, ...options }, 'adamw');
+
+/**
+ * The optimiser of BERT's release and of the published distillation code: no bias correction, ε = 1e-6, and the gradient of
+ * **each** parameter tensor is clipped by its own norm. The first updates are large: 0.1/√0.001 ≈ 3.16 rates an element.
+ */
+export const bertAdam: MakeOptimizer = (graph, gradientOf, options = {}) =>
+  adam(graph, gradientOf, { epsilon: 1e-6, ...options }, 'bertadam');
+
+/** By name, as recipes write it. */
+export const OPTIMIZERS = { adamw: adamW, bertadam: bertAdam } as const satisfies Record<string, MakeOptimizer>;
+export type OptimizerName = keyof typeof OPTIMIZERS;
+export const OPTIMIZER_NAMES = Object.keys(OPTIMIZERS) as OptimizerName[];
+
+function adam(
+  graph: Graph,
+  gradientOf: ReadonlyMap<string, Node>,
+  options: OptimizerOptions & { readonly epsilon: number },
+  method: OptimizerName,
+): Optimizer {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon, weightDecay = 0.01 } = options;
+  const maxNorm = 'maxNorm' in options ? options.maxNorm : 1;
+  const input = (name: string): Node => graph.input(`adam.${name}`, 'float32', []);
+
+  const squares = new Map([...gradientOf].map(([name, g]) => [name, sumSquares(stored(g).values)] as const));
   // A sum of partial sums in a fixed order.
-  const norm = sqrt([...gradientOf.values()].map((g) => sumSquares(stored(g).values)).reduce((a, b) => add(a, b)));
-  const clip = maxNorm === undefined ? undefined : minimum(div(maxNorm, add(norm, 1e-6)), 1);
-  const weight1 = clip === undefined ? graph.constant(1 - beta1) : mul(clip, 1 - beta1);
-  const weight2 = clip === undefined ? graph.constant(1 - beta2) : mul(square(clip), 1 - beta2);
+  const norm = sqrt([...squares.values()].reduce((a, b) => add(a, b)));
+  /** Factors of g and of g² in the moments. */
+  const weights = (from: Node): [Node, Node] => {
+    if (maxNorm === undefined) return [graph.constant(1 - beta1), graph.constant(1 - beta2)];
+    const clip = minimum(div(maxNorm, add(from, 1e-6)), 1);
+    return [mul(clip, 1 - beta1), mul(square(clip), 1 - beta2)];
+  };
+  const whole = weights(norm);
 
   const updates = new Map<string, Node>();
   const moments = new Map<string, { shape: number[]; data: Float32Array }>();
@@ -65,6 +97,7 @@ export function adamW(graph: Graph, gradientOf: ReadonlyMap<string, Node>, optio
     const shape = gradient.shape as number[];
     const p = graph.parameter(name, shape);
     const { rows, values: g } = stored(gradient);
+    const [weight1, weight2] = method === 'bertadam' ? weights(sqrt(squares.get(name)!)) : whole;
     // Rows that no token touched have gradient 0: there the moment only decays.
     const moment = (stateName: string, beta: number, gained: Node): Node => {
       const old = graph.parameter(stateName, shape);
@@ -87,11 +120,11 @@ export function adamW(graph: Graph, gradientOf: ReadonlyMap<string, Node>, optio
   // m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ) equals (√(1−β₂ᵗ)/(1−β₁ᵗ))·m/(√v + ε√(1−β₂ᵗ)).
   const feeds = (step: number, learningRate: number): Feeds => {
     if (!Number.isInteger(step) || step < 1) throw new Error(`step ${step}: counted from 1`);
-    const root = Math.sqrt(1 - beta2 ** step);
+    const [first, root] = method === 'bertadam' ? [1, 1] : [1 - beta1 ** step, Math.sqrt(1 - beta2 ** step)];
     return {
-      'adamw.rate': scalar((learningRate * root) / (1 - beta1 ** step)),
-      'adamw.epsilon': scalar(epsilon * root),
-      ...(needsDecay ? { 'adamw.decay': scalar(1 - learningRate * weightDecay) } : {}),
+      'adam.rate': scalar((learningRate * root) / first),
+      'adam.epsilon': scalar(epsilon * root),
+      ...(needsDecay ? { 'adam.decay': scalar(1 - learningRate * weightDecay) } : {}),
     };
   };
   return { updates, moments, norm, feeds };

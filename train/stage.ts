@@ -5,7 +5,7 @@ import { makeBatches, type Batch } from '../data/batch.ts';
 import { bertFeeds, type DropoutSite } from '../engine/bert.ts';
 import { float32, int64, type Engine, type Feeds, type TensorData } from '../engine/engine.ts';
 import { gradients, type Node } from '../engine/graph/index.ts';
-import { adamW } from '../engine/optimizer.ts';
+import { OPTIMIZERS } from '../engine/optimizer.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { defaultMetric, measure } from './evaluate.ts';
 import type { Prepared } from './examples.ts';
@@ -94,7 +94,8 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
   const gradientOf = new Map(
     [...parameters].flatMap(([name, node]) => (byNode.has(node) ? [[name, byNode.get(node)!] as const] : [])),
   );
-  const optimizer = adamW(graph, gradientOf, { weightDecay: stage.weightDecay, maxNorm: stage.maxNorm });
+  const { weightDecay, maxNorm } = stage;
+  const optimizer = OPTIMIZERS[stage.optimizer](graph, gradientOf, { weightDecay, maxNorm });
   const held = new Map([...model.tensors, ...optimizer.moments]);
   if (teacher !== undefined) for (const [name, t] of teacher.tensors) held.set(TEACHER + name, t);
   const state = engine.createState(held);

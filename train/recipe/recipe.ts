@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { InputError } from '../../common/errors.ts';
+import { OPTIMIZER_NAMES } from '../../engine/optimizer.ts';
 import { LAYER_CONVENTIONS } from '../loss/layers.ts';
 import { SOFT_CONVENTIONS } from '../loss/soft-cross-entropy.ts';
 import { METRICS, type MetricName } from '../metrics.ts';
@@ -40,8 +41,10 @@ const STAGE = z
     /** Share of the steps over which the rate rises from 0. */
     warmup: fraction.default(0.1),
     decay: z.enum(DECAYS).default('linear'),
+    /** `bertadam` is that of the published distillation code, see `engine/optimizer.ts`. */
+    optimizer: z.enum(OPTIMIZER_NAMES).default('adamw'),
     weightDecay: z.number().min(0).default(0.01),
-    /** Gradients are clipped to this global norm. */
+    /** Gradients are clipped to this norm: the global one, for `bertadam` that of each tensor. */
     maxNorm: positive.default(1),
     /** Replaces the rates of config.json while training; absent: those. The teacher never drops. */
     dropout: z.number().min(0).lt(1).optional(),
