@@ -7,9 +7,13 @@ export type HiddenAct = (typeof HIDDEN_ACTS)[number];
 
 /**
  * softmax; 2quad: m(s+c)²/Σ (MPCFormer, SecFormer); 2quad_centred: the same on s − mean over real keys; 2relu:
- * m(relu(s)+ε/L)/(Σ m relu(s)+ε), ε = 1e-12 (MPCFormer).
+ * m(relu(s)+ε/L)/(Σ m relu(s)+ε), ε = 1e-12 (MPCFormer, section 4).
+ *
+ * A row without a positive score gets its weights from ε alone, and there conventions differ: 2relu gives 1/L to real keys, so
+ * what a text gets depends on the padding of its batch; 2relu_real_n divides by the n real keys and does not;
+ * 2relu_published, MPCFormer's code, gives 1/L to every key, padding included: (m relu(s)+ε/L)/(Σ m relu(s)+ε).
  */
-export const SOFTMAX_ACTS = ['softmax', '2quad', '2quad_centred', '2relu'] as const;
+export const SOFTMAX_ACTS = ['softmax', '2quad', '2quad_centred', '2relu', '2relu_real_n', '2relu_published'] as const;
 export type SoftmaxAct = (typeof SOFTMAX_ACTS)[number];
 
 /** One shift for the whole model, or one per layer (outer) and head (inner). */

@@ -24,7 +24,10 @@ const RELU_EPSILON = 1e-12;
 /** Added to the scores of masked keys: exp of it is 0 in float32 beside any score of a real key. */
 const MASKED = -1e30;
 
-/** Attention weights (B, A, L, L) from scores and mask (B, L). Texts without any real token get all zeros, never NaN. */
+/**
+ * Attention weights (B, A, L, L) from scores and mask (B, L). Texts without any real token get all zeros, never NaN; only
+ * 2relu_published spreads weight over padding.
+ */
 export function normalise(scores: Node, mask: Node, { act, c }: Normaliser): Node {
   const [b, heads, l] = scores.shape;
   const keys = reshape(mask, [b!, 1, 1, l!]);
@@ -37,7 +40,9 @@ export function normalise(scores: Node, mask: Node, { act, c }: Normaliser): Nod
       return quadratic(scores, keys, shift, act === '2quad_centred');
     }
     case '2relu':
-      return relu2(scores, keys);
+    case '2relu_real_n':
+    case '2relu_published':
+      return relu2(scores, keys, act);
   }
 }
 
@@ -70,9 +75,12 @@ function quadratic(scores: Node, keys: Node, shift: Node, centred: boolean): Nod
   });
 }
 
-/** 2ReLU, m(relu(s) + ε/L)/(Σ m relu(s) + ε): rows without a positive score get 1/L on every real key. */
-function relu2(scores: Node, keys: Node): Node {
+/** 2ReLU, (m relu(s) + εw)/(Σ m relu(s) + ε); w, what ε is spread over, is m/L, m/n with n real keys, or 1/L. */
+function relu2(scores: Node, keys: Node, act: '2relu' | '2relu_real_n' | '2relu_published'): Node {
   const positive = mul(relu(scores), keys);
-  const share = div(mul(keys, RELU_EPSILON), size(scores, [scores.shape[3]!]));
+  const length = size(scores, [scores.shape[3]!]);
+  const spread = act === '2relu_published' ? keys.graph.constant(1) : keys;
+  const over = act === '2relu_real_n' ? nonZero(sum(keys, [-1], true)) : length;
+  const share = div(mul(spread, RELU_EPSILON), over);
   return div(add(positive, share), add(sum(positive, [-1], true), RELU_EPSILON));
 }

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bertFeeds, bertGraph } from '../../engine/bert.ts';
 import type { Node } from '../../engine/graph/index.ts';
 import { Graph } from '../../engine/graph/index.ts';
@@ -7,23 +7,13 @@ import { caseConfig, expectClose, GoldenCase, type CaseJson } from '../support/g
 import { caseFolders, GOLDEN_DIR } from '../support/golden.ts';
 import { ENGINES } from '../support/engines.ts';
 
-/** Two other conventions for rows without a positive score, which no configuration of ours names. */
-const LEFT_OUT = /^2relu_(real_n|published)$/;
-
 describe.each(ENGINES)('forward pass on $name agrees with PyTorch in float64', (engine) => {
-  const leftOut: string[] = [];
-
   const folders = caseFolders('01_forward');
   it.runIf(GOLDEN_DIR !== undefined)('has cases', () => expect(folders.length).toBeGreaterThan(0));
   for (const folder of folders) {
     it(basename(folder), async () => {
       const golden = await GoldenCase.read<CaseJson>(folder);
       const { json } = golden;
-      if (LEFT_OUT.test(json.normaliser)) {
-        leftOut.push(`${basename(folder)} (${json.normaliser})`);
-        expect(() => caseConfig(json)).toThrow('unknown normaliser');
-        return;
-      }
       const graph = new Graph();
       const weights = golden.weights('weight.');
       const { ops } = bertGraph(caseConfig(json), {
@@ -45,8 +35,4 @@ describe.each(ENGINES)('forward pass on $name agrees with PyTorch in float64', (
       }
     });
   }
-
-  afterAll(() => {
-    if (leftOut.length > 0) process.stdout.write(`01_forward: left out: ${leftOut.join(', ')}\n`);
-  });
 });

@@ -12,6 +12,7 @@ import { gradients, Graph, mul, sum, type Node } from '../../engine/graph/index.
 import { activation } from '../../engine/bert/activation.ts';
 import { layerNorm } from '../../engine/bert/layer-norm.ts';
 import { normalise } from '../../engine/bert/normalise.ts';
+import type { SoftmaxAct } from '../../model/config.ts';
 import { erf as erf64 } from '../support/erf.ts';
 import { ENGINES } from '../support/engines.ts';
 
@@ -82,10 +83,7 @@ const quadRow = (centred: boolean) => (s: Values, m: Values, head: number) => {
   const q = zip(s, m, (x, y) => y * (x - mean + C[head]!) ** 2);
   return q.map((v) => v / total(q));
 };
-const normaliser = (
-  act: 'softmax' | '2quad' | '2quad_centred' | '2relu',
-  row: Parameters<typeof attention>[1],
-): Case => ({
+const normaliser = (act: SoftmaxAct, row: Parameters<typeof attention>[1]): Case => ({
   shapes: [[3, 2, 3, 3]],
   build: (s) => normalise(s, s.graph.constant(MASK, [3, 3]), { act, c: act.startsWith('2quad') ? C : [] }),
   twin: (s) => attention(s, row),
@@ -209,15 +207,17 @@ const CASES: Record<string, Case> = {
   }),
   'normalise 2quad': normaliser('2quad', quadRow(false)),
   'normalise 2quad_centred': normaliser('2quad_centred', quadRow(true)),
-  'normalise 2relu': {
+};
+for (const act of ['2relu', '2relu_real_n', '2relu_published'] as const)
+  CASES[`normalise ${act}`] = {
     // All scores positive: where a row has none, ε decides and differences of 2^-17 see nothing of it.
-    ...normaliser('2relu', (s, m) => {
+    ...normaliser(act, (s, m) => {
       const r = zip(s, m, (x, y) => y * Math.max(x, 0));
-      return r.map((v) => (total(m) === 0 ? 0 : v / total(r)));
+      // The text without a real key: the published code spreads its weight over padding.
+      return r.map((v) => (total(m) === 0 ? (act === '2relu_published' ? 1 / 3 : 0) : v / total(r)));
     }),
     domain: positive,
-  },
-};
+  };
 for (const transposeA of [false, true])
   for (const transposeB of [false, true])
     CASES[`matmul${transposeA ? ' aᵀ' : ''}${transposeB ? ' bᵀ' : ''}`] = {
@@ -280,7 +280,7 @@ describe.each(ENGINES)('values and gradients of every op on $name', (engine) => 
   });
 
   it('a text without real keys has weights and gradients of exactly 0', async () => {
-    for (const act of ['softmax', '2quad', '2quad_centred', '2relu'] as const) {
+    for (const act of ['softmax', '2quad', '2quad_centred', '2relu', '2relu_real_n'] as const) {
       const graph = new Graph();
       const s = graph.input('s', 'float32', ['B', 2, 'L', 'L']);
       const p = normalise(s, graph.input('mask', 'float32', ['B', 'L']), { act, c: [0, 0] });
