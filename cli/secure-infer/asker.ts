@@ -4,15 +4,17 @@ import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import type { Encoding, Tokenizer } from '../../data/tokenizer.ts';
 import { Failure, RefusedError } from '../../common/errors.ts';
 import { readBundle } from '../../export/bundle.ts';
+import type { Decoded } from '../../runtime/client/answer.ts';
 import {
-  ask,
+  askBatch,
   clientModel,
   newReference,
-  WithheldError,
-  type Answer,
   type ClientModel,
+  type Exchanged,
   type Question,
+  type WithheldError,
 } from '../../runtime/client/ask.ts';
+import { MAX_TOKENS } from '../../runtime/role/party-session.ts';
 import { clientCertificates, connectParties, type ClientOptions } from '../../runtime/transport/client.ts';
 
 /** Sessions under way at once: while one waits for a message another computes. */
@@ -20,9 +22,44 @@ export const IN_FLIGHT = 3;
 
 export interface AskOptions extends ClientOptions {
   readonly truncate: boolean;
+  /** Texts that share a session; 1 if absent. */
+  readonly batch?: number;
   readonly inFlight?: number;
   /** Name of the index-th session; random if absent. */
   readonly reference?: (index: number) => Uint8Array;
+}
+
+/** What a session took, for all its texts together. */
+export interface SessionCost extends Exchanged {
+  readonly texts: number;
+  /** From the connection to the answer. */
+  readonly seconds: number;
+}
+
+/** One text's answer, or why it is withheld, and the session that it shared. */
+export interface Told {
+  readonly answer: Decoded | WithheldError;
+  readonly session: SessionCost;
+}
+
+/**
+ * Texts in sessions of `batch`, in their order. A session ends sooner where the next text would take it over the tokens that
+ * parties serve at once.
+ */
+export function sessionsOf<T extends { readonly ids: readonly number[] }>(all: readonly T[], batch: number): T[][] {
+  const sessions: T[][] = [];
+  let tokens = 0;
+  for (const text of all) {
+    const last = sessions.at(-1);
+    if (last === undefined || last.length === batch || tokens + text.ids.length > MAX_TOKENS) {
+      sessions.push([text]);
+      tokens = text.ids.length;
+    } else {
+      last.push(text);
+      tokens += text.ids.length;
+    }
+  }
+  return sessions;
 }
 
 /** A client with its tokeniser: asks texts, a few sessions at once, and answers in their order. */
@@ -53,29 +90,37 @@ export class Asker {
     return tokenise(this.#tokenizer, this.model.program.longest, examples, this.#options.truncate);
   }
 
-  async ask(question: Question, index = 0): Promise<Answer> {
+  /** One session, the index-th. */
+  async #ask(texts: readonly Question[], index: number): Promise<Told[]> {
+    const start = performance.now();
     const reference = this.#options.reference?.(index) ?? newReference();
     const channels = await connectParties(this.#options);
-    return ask(this.model, question, channels, clientCertificates(this.#options), reference);
+    const { answers, rounds, sentBytes } = await askBatch(
+      this.model,
+      texts,
+      channels,
+      clientCertificates(this.#options),
+      reference,
+    );
+    const session = { rounds, sentBytes, texts: texts.length, seconds: (performance.now() - start) / 1000 };
+    return answers.map((answer) => ({ answer, session }));
   }
 
   /** Answers in the order of the questions; a withheld one is told in its place. The first failure ends all. */
-  async *askAll(all: readonly Question[]): AsyncGenerator<Answer | WithheldError> {
-    const running: Promise<Answer | WithheldError>[] = [];
+  async *askAll(all: readonly Question[]): AsyncGenerator<Told> {
+    const sessions = sessionsOf(all, this.#options.batch ?? 1);
+    const running: Promise<Told[]>[] = [];
     const start = (index: number): void => {
-      const answer = this.ask(all[index]!, index).catch((error: unknown) => {
-        if (error instanceof WithheldError) return error;
-        throw error;
-      });
-      answer.catch(() => {});
-      running.push(answer);
+      const told = this.#ask(sessions[index]!, index);
+      told.catch(() => {});
+      running.push(told);
     };
-    const most = Math.min(this.#options.inFlight ?? IN_FLIGHT, all.length);
+    const most = Math.min(this.#options.inFlight ?? IN_FLIGHT, sessions.length);
     for (let i = 0; i < most; i++) start(i);
-    for (let i = 0; i < all.length; i++) {
-      const answer = await running[i]!;
-      if (i + most < all.length) start(i + most);
-      yield answer;
+    for (let i = 0; i < sessions.length; i++) {
+      const told = await running[i]!;
+      if (i + most < sessions.length) start(i + most);
+      yield* told;
     }
   }
 }

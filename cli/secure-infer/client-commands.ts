@@ -1,14 +1,16 @@
 /** `secure-infer local` and `ask`: everything that asks. */
 import { join, resolve } from 'node:path';
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
-import { WithheldError, type Answer, type Question } from '../../runtime/client/ask.ts';
+import type { Decoded } from '../../runtime/client/answer.ts';
+import { WithheldError, type Question } from '../../runtime/client/ask.ts';
 import { seededReference } from '../../runtime/memory.ts';
+import { MAX_TEXTS } from '../../runtime/role/party-session.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { progress } from '../ui/progress.ts';
-import { Asker, IN_FLIGHT } from './asker.ts';
+import { Asker, IN_FLIGHT, type SessionCost } from './asker.ts';
 import { LocalRoles } from './local-roles.ts';
 import {
   deploymentFile,
@@ -27,6 +29,7 @@ export interface LocalCommandOptions extends QuestionOptions, Waits {
   readonly seed?: string;
   readonly transcript?: string;
   readonly inFlight: number;
+  readonly batch: number;
 }
 
 interface AskCommandOptions extends QuestionOptions, Waits {
@@ -35,47 +38,63 @@ interface AskCommandOptions extends QuestionOptions, Waits {
   readonly keys: string;
   readonly deployment?: string;
   readonly inFlight: number;
+  readonly batch: number;
 }
 
-const shown = (answer: Answer): string => {
-  const cost = onOutput.dim(`${answer.rounds} rounds, ${(answer.sentBytes / 1e6).toFixed(2)} MB`);
+/** Hands over an answer, the session it came in and the index of its text. */
+type Each = (answer: Decoded, session: SessionCost, index: number) => void;
+
+function shown(answer: Decoded, { rounds, sentBytes, texts }: SessionCost): string {
+  const shared = texts === 1 ? '' : ` for ${texts} texts`;
+  const cost = onOutput.dim(`${rounds} rounds, ${(sentBytes / 1e6).toFixed(2)} MB${shared}`);
   if ('score' in answer) return `${answer.score.toFixed(4)}  ${cost}`;
   const share = answer.probabilities[answer.label]!;
   return `${onOutput.bold(answer.label)} ${(100 * share).toFixed(1)} %  ${cost}`;
-};
+}
 
-const print = (answer: Answer, json: boolean | undefined): void =>
-  void process.stdout.write(`${json ? JSON.stringify(answer) : shown(answer)}\n`);
+/** `texts` only where several shared the rounds and bytes. */
+function print(answer: Decoded, session: SessionCost, json: boolean | undefined): void {
+  const { rounds, sentBytes, texts } = session;
+  const line = { ...answer, rounds, sentBytes, ...(texts === 1 ? {} : { texts }) };
+  process.stdout.write(`${json ? JSON.stringify(line) : shown(answer, session)}\n`);
+}
 
 const printWithheld = (json: boolean | undefined): void =>
   void process.stdout.write(`${json ? JSON.stringify({ withheld: true, logits: [] }) : onOutput.bold('withheld')}\n`);
 
 /**
- * Asks all, handing over each answer in order as it comes; `withheld` instead where a guard flagged the text. Resolves to how many were.
+ * Asks all, handing over each answer in order as it comes; `withheld` instead where a guard flagged the text. Says throughput and
+ * latency at the end. Resolves to how many were withheld.
  */
 export async function answerAll(
   asker: Asker,
   all: readonly Question[],
-  each: (answer: Answer, index: number) => void,
+  each: Each,
   withheld: (index: number) => void,
 ): Promise<number> {
   const quiet = all.length === 1;
   const bar = progress(`Asking ${all.length} texts in secret`, quiet);
+  const start = performance.now();
+  const sessions = new Set<SessionCost>();
   let done = 0;
   let refused = 0;
   try {
-    for await (const answer of asker.askAll(all)) {
+    for await (const { answer, session } of asker.askAll(all)) {
+      sessions.add(session);
       if (answer instanceof WithheldError) {
         refused++;
         withheld(done);
-      } else each(answer, done);
+      } else each(answer, session, done);
       bar.update(++done, all.length);
     }
   } catch (error) {
     bar.fail(`failed after ${done} of ${all.length} texts`);
     throw error;
   }
-  bar.succeed(`${done - refused} texts answered${refused === 0 ? '' : `, ${refused} withheld`}`);
+  const seconds = (performance.now() - start) / 1000;
+  const latency = [...sessions].reduce((sum, session) => sum + session.seconds, 0) / sessions.size;
+  const figures = `${(all.length / seconds).toFixed(2)} texts/s, ${latency.toFixed(2)} s a session`;
+  bar.succeed(`${done - refused} texts answered${refused === 0 ? '' : `, ${refused} withheld`}: ${figures}`);
   return refused;
 }
 
@@ -93,7 +112,9 @@ export async function withLocal(
   options: LocalCommandOptions,
   use: (asker: Asker) => Promise<void>,
 ): Promise<void> {
-  const { seed, transcript } = options;
+  const { seed, transcript, batch } = options;
+  if (transcript !== undefined && batch > 1)
+    throw new InputError('--transcript and --batch', 'a transcript has one text a session: leave --batch out');
   if (transcript !== undefined && seed === undefined)
     throw new InputError('--transcript needs --seed', 'a transcript of a run with secret masks is never written');
   if (seed !== undefined)
@@ -124,6 +145,7 @@ export async function withLocal(
       patience: options.patience,
       truncate: options.truncate === true,
       inFlight: options.inFlight,
+      batch,
       ...(seed === undefined ? {} : { reference: seededReference }),
     });
     await Promise.race([use(asker), roles.failed]);
@@ -139,10 +161,10 @@ async function local(bundles: string, options: LocalCommandOptions): Promise<voi
   const examples = await questions(options);
   await withLocal(bundles, options, async (asker) => {
     const all = asker.tokenise(examples);
-    const each = (answer: Answer, index: number): void => {
+    const each: Each = (answer, session, index) => {
       if (options.transcript !== undefined)
         writeClient(options.transcript, index, { ...all[index]!, logits: answer.logits });
-      print(answer, options.json);
+      print(answer, session, options.json);
     };
     const withheld = (index: number): void => {
       if (options.transcript !== undefined) writeClient(options.transcript, index, { ...all[index]!, logits: [] });
@@ -156,7 +178,7 @@ async function ask(options: AskCommandOptions): Promise<void> {
   const examples = await questions(options);
   const asker = await remote(options);
   const all = asker.tokenise(examples);
-  const each = (answer: Answer): void => print(answer, options.json);
+  const each: Each = (answer, session) => print(answer, session, options.json);
   tellWithheld(await answerAll(asker, all, each, () => printWithheld(options.json)), all);
 }
 
@@ -166,23 +188,35 @@ async function remote(options: AskCommandOptions): Promise<Asker> {
     loadIdentity(options.keys),
     readDeployment(deploymentFile(options)),
   ]);
-  const { timeout, patience, inFlight } = options;
+  const { timeout, patience, inFlight, batch } = options;
   return Asker.open(options.bundle, {
     deployment,
     identity,
     timeout,
     patience,
     inFlight,
+    batch,
     truncate: options.truncate === true,
   });
 }
 
+function batchSize(text: string): number {
+  const value = wholeNumber(text);
+  if (value > MAX_TEXTS) throw new InvalidArgumentError(`at most ${MAX_TEXTS} texts share a session.`);
+  return value;
+}
+
 export const withFlight = (command: Command): Command =>
   withWaits(command)
+    .addOption(
+      new Option('--batch <n>', `texts that share a session and its rounds, up to ${MAX_TEXTS}`)
+        .argParser(batchSize)
+        .default(1),
+    )
     .addOption(new Option('--in-flight <n>', 'sessions under way at once').argParser(wholeNumber).default(IN_FLIGHT))
     .option(
       '--json',
-      'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes; or withheld: true',
+      'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes (with --batch: of the session, and texts, how many shared it); or withheld: true',
     );
 
 /** `local` and `ask`. */
@@ -193,7 +227,7 @@ export function addClientCommands(program: Command): void {
     .option('--transcript <dir>', 'with --seed: write every opened word and the rounding words')
     .addHelpText(
       'after',
-      '\nExamples:\n  secure-infer local bundles --text "a fine film"\n  secure-infer local bundles --file texts.txt --json\n',
+      '\nExamples:\n  secure-infer local bundles --text "a fine film"\n  secure-infer local bundles --file texts.txt --batch 16 --json\n',
     )
     .action(local);
   withFlight(withQuestions(program.command('ask')))

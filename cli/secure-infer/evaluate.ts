@@ -31,7 +31,7 @@ interface EvaluateOptions extends LocalCommandOptions, LabelledDataFlags {
 /** What a run said: logits of every text, undefined where its answer was withheld. */
 interface Answers {
   readonly logits: readonly (readonly number[] | undefined)[];
-  /** Means over the answered texts; absent without communication. */
+  /** Means over the answered texts, each with its part of a shared session; absent without communication. */
   readonly cost?: { readonly rounds: number; readonly sentBytes: number };
   /** From the first question to the last answer: processes are running and texts tokenised by then. */
   readonly seconds: number;
@@ -49,10 +49,10 @@ async function secured(bundles: string, options: EvaluateOptions, examples: read
     const withheld = await answerAll(
       asker,
       all,
-      (answer, index) => {
+      (answer, session, index) => {
         logits[index] = answer.logits;
-        rounds += answer.rounds;
-        sentBytes += answer.sentBytes;
+        rounds += session.rounds / session.texts;
+        sentBytes += session.sentBytes / session.texts;
       },
       () => {},
     );

@@ -1,5 +1,4 @@
 /** The command on real processes and sockets: what people see when it works, and when one role is wrong, absent or dies. */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -12,46 +11,8 @@ import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { readDeployment, type Deployment } from '../../runtime/transport/deployment.ts';
 import { connectParties } from '../../runtime/transport/client.ts';
 import { encodeHello, HANDSHAKE_LIMIT, HASH_BYTES, LEAVES_BYTES } from '../../runtime/wire.ts';
+import { endAll, Run, secureInfer, SECONDS, type Ended } from '../support/processes.ts';
 import { exportSmall, farToken, SMALL_LABELS } from '../support/small-program.ts';
-
-const COMMAND = join(import.meta.dirname, '../../dist/cli/secure-infer.js');
-/** "Within seconds", with room for a loaded machine. */
-const SECONDS = 30_000;
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-class Run {
-  readonly child: ChildProcess;
-  out = '';
-  err = '';
-  readonly ended: Promise<Ended>;
-
-  constructor(args: readonly string[], cwd?: string) {
-    this.child = spawn(process.execPath, [COMMAND, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      ...(cwd === undefined ? {} : { cwd }),
-    });
-    this.child.stdout!.setEncoding('utf8').on('data', (chunk: string) => (this.out += chunk));
-    this.child.stderr!.setEncoding('utf8').on('data', (chunk: string) => (this.err += chunk));
-    this.ended = new Promise((resolve) =>
-      this.child.on('close', (code) => resolve({ code, out: this.out, err: this.err })),
-    );
-    running.push(this);
-  }
-
-  /** Waits until standard error has `pattern`. */
-  async says(pattern: RegExp): Promise<void> {
-    const deadline = Date.now() + SECONDS;
-    while (!pattern.test(this.err)) {
-      if (Date.now() > deadline || this.child.exitCode !== null) throw new Error(`never said ${pattern}:\n${this.err}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
 
 /** Child processes of a process, with their command lines. */
 const childrenOf = (pid: number): { pid: number; command: string }[] =>
@@ -61,24 +22,16 @@ const childrenOf = (pid: number): { pid: number; command: string }[] =>
     .filter((child) => child !== '')
     .map((child) => ({ pid: Number(child), command: readFileSync(`/proc/${child}/cmdline`, 'utf8') }));
 
-const running: Run[] = [];
-const secureInfer = (...args: string[]): Promise<Ended> => new Run(args).ended;
-
 let root: string;
 let bundles: string;
 let otherBundles: string;
 beforeAll(async () => {
-  if (!existsSync(COMMAND)) throw new Error('dist/ is missing: npm run build');
   const [one, two] = await Promise.all([exportSmall(1), exportSmall(2)]);
   root = await mkdtemp(join(tmpdir(), 'processes-'));
   bundles = one.dir;
   otherBundles = two.dir;
 });
-afterEach(async () => {
-  const all = running.splice(0);
-  for (const run of all) run.child.kill('SIGKILL');
-  await Promise.all(all.map((run) => run.ended));
-});
+afterEach(endAll);
 afterAll(() =>
   Promise.all([root, dirname(bundles), dirname(otherBundles)].map((dir) => rm(dir, { recursive: true, force: true }))),
 );
