@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { runCommand, version } from '../cli/ui/run.ts';
 import { addKernelsBench } from './kernels.ts';
+import { addResultsBench } from './results.ts';
 import { addSecureBench } from './secure.ts';
 import { addTrainBench } from './train-step.ts';
 
@@ -10,5 +11,6 @@ const program = new Command('bench').description('Measures kernels, training ste
 addKernelsBench(program);
 addTrainBench(program);
 addSecureBench(program);
+addResultsBench(program);
 
 await runCommand(program);
