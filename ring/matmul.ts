@@ -1,5 +1,6 @@
 import { kernels } from './kernels/kernels.ts';
-import { type Words, blank } from './words.ts';
+import { resize } from './rings.ts';
+import { slots, type Words, blank } from './words.ts';
 
 function product(a: Words, b: Words, m: number, k: number, n: number, transposed: 0 | 1): Words {
   if (a.n !== b.n) throw new Error(`matrix product of rings ${a.n} and ${b.n}`);
@@ -16,3 +17,39 @@ export const matmul = (a: Words, b: Words, m: number, k: number, n: number): Wor
 /** a (m × k) · bTᵀ with bT given as n × k. */
 export const matmulTransposed = (a: Words, bT: Words, m: number, k: number, n: number): Words =>
   product(a, bT, m, k, n, 1);
+
+/** A matrix in the order in which the kernels that packed it multiply with it: as large as its words, edges apart. */
+export interface PackedMatrix {
+  /** Ring of its words; products in every ring ≤ n can be had. */
+  readonly n: number;
+  readonly rows: number;
+  readonly cols: number;
+  /** Name of the kernels. */
+  readonly kernels: string;
+  readonly data: Uint32Array;
+}
+
+/** Packs b (rows × cols) once, for many products. */
+export function packMatrix(b: Words, rows: number, cols: number): PackedMatrix {
+  if (b.length !== rows * cols) throw new Error(`${b.length} words for a matrix of ${rows}x${cols}`);
+  const set = kernels();
+  const size = set.packedLimbs(rows, cols, b.n);
+  const room = new Uint32Array(size + 15);
+  const from = set.unaligned(room);
+  const data = room.subarray(from, from + size);
+  set.packMatrix(b.data, data, rows, cols, b.n);
+  return { n: b.n, rows, cols, kernels: set.name, data };
+}
+
+/** a (m × rows of b) · b in the ring of a, at most that of b. */
+export function matmulPacked(a: Words, b: PackedMatrix, m: number): Words {
+  const set = kernels();
+  if (set.name !== b.kernels) throw new Error(`a matrix packed for ${b.kernels} kernels, ${set.name} in use`);
+  if (a.n > b.n) throw new Error(`matrix product of ring ${a.n} with a matrix of ring ${b.n}`);
+  if (a.length !== m * b.rows) throw new Error(`matrix product: ${a.length} words for ${m}x${b.rows}`);
+  // A narrower slot than that of b: its words are the same integers in a wider one.
+  if (slots(a.n) !== slots(b.n)) return resize(matmulPacked(resize(a, b.n), b, m), a.n);
+  const out = blank(a.n, m * b.cols);
+  set.matmulPacked(a.data, b.data, out.data, m, b.rows, b.cols, 0, b.cols, b.n, a.n);
+  return out;
+}

@@ -14,6 +14,12 @@ export interface Kernels {
   sum(a: Uint32Array, out: Uint32Array, rows: number, cols: number, axis: number, n: number): number;
   gather(a: Uint32Array, index: Uint32Array, out: Uint32Array, count: number, length: number, n: number): number;
   matmul(a: Uint32Array, b: Uint32Array, c: Uint32Array, m: number, k: number, n: number, col0: number, col1: number, transposed: number, w: number): number; // prettier-ignore
+  /** Limbs of an array before the next multiple of 64 bytes. */
+  unaligned(array: Uint32Array): number;
+  /** Limbs a matrix (k × n in ring w) takes once packed for these kernels. */
+  packedLimbs(k: number, n: number, w: number): number;
+  packMatrix(b: Uint32Array, packed: Uint32Array, k: number, n: number, w: number): number;
+  matmulPacked(a: Uint32Array, packed: Uint32Array, c: Uint32Array, m: number, k: number, n: number, col0: number, col1: number, wb: number, w: number): number; // prettier-ignore
   pack(a: Uint32Array, bytes: Uint8Array, length: number, n: number): number;
   unpack(bytes: Uint8Array, out: Uint32Array, length: number, n: number): number;
   narrow(bytes: Uint8Array, out: Uint32Array, length: number, n: number): number;

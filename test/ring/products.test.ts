@@ -28,6 +28,8 @@ describe.each(sets)('products on $name kernels', (set) => {
           expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
           const bT = transpose(b, k, cols);
           expect(toBigInts(ring.matmulTransposed(fromBigInts(a, n), fromBigInts(bT, n), m, k, cols))).toEqual(expected);
+          const packed = ring.packMatrix(fromBigInts(b, n), k, cols);
+          expect(toBigInts(ring.matmulPacked(fromBigInts(a, n), packed, m))).toEqual(expected);
         },
       ),
       { numRuns: 60 },
@@ -39,7 +41,10 @@ describe.each(sets)('products on $name kernels', (set) => {
     [32, 3, 513, 97],
     [32, 66, 300, 49],
     [43, 130, 520, 26],
+    [48, 31, 259, 41],
+    [49, 31, 259, 41],
     [52, 67, 257, 24],
+    [53, 67, 257, 24],
     [64, 66, 300, 50],
     [64, 2, 300, 50],
     [128, 65, 257, 5],
@@ -54,6 +59,49 @@ describe.each(sets)('products on $name kernels', (set) => {
     expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
     const bT = transpose(b, k, cols);
     expect(toBigInts(ring.matmulTransposed(fromBigInts(a, n), fromBigInts(bT, n), m, k, cols))).toEqual(expected);
+    const packed = ring.packMatrix(fromBigInts(b, n), k, cols);
+    expect(toBigInts(ring.matmulPacked(fromBigInts(a, n), packed, m))).toEqual(expected);
+  });
+
+  it.each([32, 48, 52, 64, 128])('multiplies with digits of ring %i at their limits', (n) => {
+    // Every digit, half and product as large as it gets, and the signed halves on either side of their sign.
+    const top = 1n << BigInt(n);
+    const corners = [0n, 1n, top - 1n, top / 2n, top / 2n - 1n, 0x8000n, 0x7fffn, 0xffffn, top - 0x8000n, (top - 1n) ^ 0x7fffn]; // prettier-ignore
+    const [m, k, cols] = [7, 613, 33];
+    const pick = (count: number, step: number): bigint[] =>
+      Array.from({ length: count }, (_, i) => corners[(i * step) % corners.length]!);
+    const uniform = (count: number): bigint[] => Array.from({ length: count }, () => top - 1n);
+    for (const [a, b] of [
+      [pick(m * k, 7), pick(k * cols, 3)],
+      [uniform(m * k), uniform(k * cols)],
+    ] as const) {
+      const packed = ring.packMatrix(fromBigInts(b, n), k, cols);
+      expect(toBigInts(ring.matmulPacked(fromBigInts(a, n), packed, m))).toEqual(twin.matmul(a, b, m, k, cols, n));
+    }
+  });
+
+  it('multiplies in a narrower ring with a matrix packed in a wider one', () => {
+    const [m, k, cols] = [5, 37, 29];
+    for (const [wide, narrow] of [
+      [32, 19],
+      [43, 38],
+      [43, 30],
+      [52, 52],
+      [64, 33],
+      [60, 7],
+      [128, 90],
+      [100, 40],
+    ] as const) {
+      // prettier-ignore
+      const [a, b] = [draw(narrow, m * k, 5), draw(wide, k * cols, 6)];
+      const expected = twin.matmul(toBigInts(a), toBigInts(b), m, k, cols, narrow);
+      const packed = ring.packMatrix(b, k, cols);
+      expect(toBigInts(ring.matmulPacked(a, packed, m))).toEqual(expected);
+    }
+    const packed = ring.packMatrix(draw(19, k * cols, 6), k, cols);
+    expect(() => ring.matmulPacked(draw(20, m * k, 5), packed, m)).toThrow('ring 20');
+    expect(() => ring.matmulPacked(draw(19, m * k + 1, 5), packed, m)).toThrow('words');
+    expect(() => ring.matmulPacked(draw(19, m * k, 5), { ...packed, kernels: 'others' }, m)).toThrow('others');
   });
 
   it('gives the same words on several threads', () => {
@@ -61,10 +109,14 @@ describe.each(sets)('products on $name kernels', (set) => {
     const products = ([[32, 201, 300, 165], [64, 19, 1000, 501], [43, 402, 128, 165], [128, 70, 500, 260]] as const).map(
       ([n, m, k, cols]) => () => ring.matmul(draw(n, m * k, 1), draw(n, k * cols, 2), m, k, cols),
     ); // prettier-ignore
+    const packed = ([[32, 201, 300, 165], [43, 19, 1000, 501], [64, 25, 500, 501]] as const).map(([n, m, k, cols]) => {
+      const matrix = ring.packMatrix(draw(n, k * cols, 2), k, cols);
+      return () => ring.matmulPacked(draw(n, m * k, 1), matrix, m);
+    }); // prettier-ignore
     const K = 9;
     const spec = trigSpec(14, Array(K).fill(-12345n) as bigint[], Array(K).fill(777n) as bigint[], 20);
     const sums = [27, 43].map((n) => () => ring.fourierDot(draw(14, 70_001, 3), draw(n, 70_001 * 2 * K, 4), spec, n));
-    for (const f of [...products, ...sums]) {
+    for (const f of [...products, ...packed, ...sums]) {
       set.setThreads(1);
       const one = f();
       for (const threads of [2, 3]) {

@@ -2,11 +2,14 @@
 #include <node_api.h>
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <functional>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #define RING_ISA portable
 #include "kernels.h"
@@ -30,23 +33,73 @@ uint32_t maxThreads = 1;
 
 size_t limbs(uint32_t n) { return n <= 32 ? 1 : n <= 64 ? 2 : 4; }
 
+/// Threads that wait for work; they are made when first wanted, and die with the process.
+class Pool {
+ public:
+  /// Calls f(0), …, f(parts - 1), some of them on other threads; all are done on return. One caller at a time gets help.
+  void run(uint64_t parts, const std::function<void(uint64_t)>& f) {
+    std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
+    if (parts <= 1 || !turn.owns_lock()) {
+      for (uint64_t i = 0; i < parts; ++i) f(i);
+      return;
+    }
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      try {
+        for (; workers_ < parts - 1; ++workers_) std::thread([this] { work(); }).detach();
+      } catch (const std::system_error&) {
+        // The system has no thread left to give: those there do the rest.
+      }
+      job_ = &f;
+      next_ = 0;
+      parts_ = parts;
+    }
+    wake_.notify_all();
+    take(f, parts);
+    // A part may still be under way on another thread, which reads the job.
+    std::unique_lock<std::mutex> lock(mutex_);
+    job_ = nullptr;
+    idle_.wait(lock, [this] { return busy_ == 0; });
+  }
+
+ private:
+  void take(const std::function<void(uint64_t)>& f, uint64_t parts) {
+    for (uint64_t i; (i = next_++) < parts;) f(i);
+  }
+  void work() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [this] { return job_ != nullptr && next_ < parts_; });
+      const auto* job = job_;
+      const uint64_t parts = parts_;
+      ++busy_;
+      lock.unlock();
+      take(*job, parts);
+      lock.lock();
+      if (--busy_ == 0) idle_.notify_one();
+    }
+  }
+
+  std::mutex turn_, mutex_;
+  std::condition_variable wake_, idle_;
+  const std::function<void(uint64_t)>* job_ = nullptr;
+  std::atomic<uint64_t> next_{0};
+  uint64_t parts_ = 0, workers_ = 0, busy_ = 0;
+};
+
+/// Never destroyed: its threads may outlive every other static of the process.
+Pool& pool() {
+  static Pool* const made = new Pool;
+  return *made;
+}
+
 /// Runs f(from, to) over [0, length) cut at multiples of `grain`, on as many threads as `work` pays for.
 template <class F>
 void parallel(uint32_t length, uint32_t grain, uint64_t work, uint64_t workPerThread, F f) {
   const uint64_t grains = (static_cast<uint64_t>(length) + grain - 1) / grain;
-  const uint64_t paid = work / workPerThread;
-  const uint64_t parts = std::max<uint64_t>(1, std::min<uint64_t>({maxThreads, grains, paid}));
+  const uint64_t parts = std::max<uint64_t>(1, std::min<uint64_t>({maxThreads, grains, work / workPerThread}));
   const auto cut = [=](uint64_t i) { return static_cast<uint32_t>(std::min<uint64_t>(length, grains * i / parts * grain)); };
-  std::vector<std::thread> threads;
-  uint64_t started = 1;
-  try {
-    for (; started < parts; ++started) threads.emplace_back(f, cut(started), cut(started + 1));
-  } catch (const std::system_error&) {
-    // The system has no thread left to give: this one does the rest.
-  }
-  f(cut(0), cut(1));
-  if (started < parts) f(cut(started), length);
-  for (auto& thread : threads) thread.join();
+  pool().run(parts, [=](uint64_t i) { f(cut(i), cut(i + 1)); });
 }
 
 using Matmul = uint32_t(const uint32_t*, const uint32_t*, uint32_t*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
@@ -65,6 +118,15 @@ uint32_t matmul(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, u
       F(a, b, c, m, k, n, col0 + from, col0 + to, transposed, w);
     });
   }
+  return 0;
+}
+
+/// A packed B is cut between panels.
+template <Matmul* F, uint32_t (*Panel)(uint32_t)>
+uint32_t matmulPacked(const uint32_t* a, const uint32_t* packed, uint32_t* c, uint32_t m, uint32_t k, uint32_t n,
+                      uint32_t col0, uint32_t col1, uint32_t wb, uint32_t w) {
+  parallel(col1 - col0, Panel(wb), static_cast<uint64_t>(m) * k * (col1 - col0), WORK_PER_THREAD,
+           [=](uint32_t from, uint32_t to) { F(a, packed, c, m, k, n, col0 + from, col0 + to, wb, w); });
   return 0;
 }
 
@@ -154,7 +216,9 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
     DEFINE(isa, pack) DEFINE(isa, unpack) DEFINE(isa, narrow) DEFINE(isa, encode) DEFINE(isa, decode)            \
     DEFINE(isa, fourierPublic) DEFINE(isa, fourierSecret)                                                        \
     define(env, set, "fourierDot", entry<&fourierDot<ring::isa::fourierDot>>);                                   \
+    DEFINE(isa, unaligned) DEFINE(isa, packedLimbs) DEFINE(isa, packMatrix)                                      \
     define(env, set, "matmul", entry<&matmul<ring::isa::matmul>>);                                               \
+    define(env, set, "matmulPacked", entry<&matmulPacked<ring::isa::matmulPacked, ring::isa::panelColumns>>);    \
     napi_set_named_property(env, exports, #isa, set);                                                            \
   }
 
@@ -168,7 +232,7 @@ NAPI_MODULE_INIT() {
     DEFINE_STREAM(avx2)
   }
   if (aes && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma")) {
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vnni")) {
     DEFINE_SET(avx512)
     DEFINE_STREAM(avx512)
   }

@@ -35,6 +35,16 @@ RING_KERNEL(gather)(const uint32_t* a, const uint32_t* index, uint32_t* out, uin
 /// c = a b mod 2^w for columns [col0, col1) of c: a is m x k, b is k x n (transposed: n x k), c is m x n, row-major.
 RING_KERNEL(matmul)(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, uint32_t k, uint32_t n, uint32_t col0,
                     uint32_t col1, uint32_t transposed, uint32_t w);
+/// Limbs from p to the next multiple of 64 bytes: packed matrices begin there.
+RING_KERNEL(unaligned)(const uint32_t* p);
+/// Limbs that b (k x n in ring w) takes once packed, and columns of one of its panels.
+RING_KERNEL(packedLimbs)(uint32_t k, uint32_t n, uint32_t w);
+RING_KERNEL(panelColumns)(uint32_t w);
+/// b (k x n in ring w) in the order in which this instruction set multiplies with it.
+RING_KERNEL(packMatrix)(const uint32_t* b, uint32_t* packed, uint32_t k, uint32_t n, uint32_t w);
+/// matmul with b packed in ring wb; a and c are in ring w <= wb of the same slot. col0 is the first of a panel.
+RING_KERNEL(matmulPacked)(const uint32_t* a, const uint32_t* packed, uint32_t* c, uint32_t m, uint32_t k, uint32_t n,
+                          uint32_t col0, uint32_t col1, uint32_t wb, uint32_t w);
 
 /// n bits a word, little-endian bit order, zero padding bits.
 RING_KERNEL(pack)(const uint32_t* a, uint8_t* bytes, uint32_t length, uint32_t n);

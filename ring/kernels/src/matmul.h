@@ -1,108 +1,166 @@
-// Matrix product in blocks: KC deep, MC rows of A packed (row tiles, k-major), one panel of B packed at a time, an MR x NR
-// tile of C in registers. C collects the KC blocks modulo 2^bits(S) and is reduced after the last.
+// Matrix product in blocks: KC deep, MC rows of A packed (row tiles, k-major), one panel of B (NR columns) at a time, an MR x NR
+// tile of C in registers. C collects the KC blocks modulo 2^bits(S) and is reduced after the last. A packed matrix is all panels
+// of B, one after the other, each in units of k; otherwise one block of one panel is packed at a time.
 #pragma once
 #include "arith.h"
+
+#ifdef __wasm__
+#define RING_SCRATCH static
+#else
+#define RING_SCRATCH alignas(64) static thread_local
+#endif
 
 namespace ring {
 namespace RING_ISA {
 namespace {
 
-constexpr size_t KC = 256, MC = 128;
+constexpr size_t MC = 128;
 
-/// C tile of ROWS x NR from packed A (PARTS words per row and step) and B rows `ldb` words apart.
+inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
+inline size_t parts(size_t length, size_t of) { return (length + of - 1) / of; }
+
+template <class P>
+constexpr size_t columns = static_cast<size_t>(P::NV) * P::LANES;
+/// Limbs a unit of a panel takes.
+template <class P>
+constexpr size_t panelStep = static_cast<size_t>(P::NV) * P::STORED;
+
+/// C tile of ROWS x NR from packed A and a block of a panel as the tile reads it.
 template <class P, int ROWS>
-void tile(const typename P::S* a, In<typename P::S> b, size_t ldb, size_t k, typename P::S* out) {
-  typename P::Acc acc[ROWS][P::NV] = {};
-  for (size_t p = 0; p < k; ++p, a += ROWS * P::PARTS) {
-    const u32* row = (b + p * ldb).p;
-#pragma GCC unroll 8
-    for (int v = 0; v < P::NV; ++v) {
-      const typename P::B bv = P::load(row + v * (sizeof(typename P::V) / 4));
-#pragma GCC unroll 8
-      for (int r = 0; r < ROWS; ++r) P::mac(acc[r][v], a + r * P::PARTS, bv);
+void tile(const typename P::AT* a, const u32* b, size_t units, typename P::S* out) {
+  typename P::V acc[ROWS][P::NV][P::SUMS] = {};
+  for (size_t u = 0; u < units; ++u, a += ROWS * P::PARTS, b += P::NV * P::HELD) {
+    typename P::B group[P::NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < P::NV; ++v) group[v] = P::load(b + v * P::HELD);
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+      const typename P::Row row = P::row(a + r * P::PARTS);
+#pragma GCC unroll 16
+      for (int v = 0; v < P::NV; ++v) P::mac(acc[r][v], row, group[v]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < P::NV; ++v) {
-      const typename P::V value = P::value(acc[r][v]);
-      __builtin_memcpy(out + (r * P::NV + v) * P::LANES, &value, sizeof(value));
-    }
+#pragma GCC unroll 16
+    for (int v = 0; v < P::NV; ++v) P::value(acc[r][v], out + (r * P::NV + v) * P::LANES);
   }
 }
 
 /// tile with a run-time number of rows, 1..MR.
 template <class P, int ROWS>
 struct Tiles {
-  static void run(int rows, const typename P::S* a, In<typename P::S> b, size_t ldb, size_t k, typename P::S* out) {
-    if (rows == ROWS) tile<P, ROWS>(a, b, ldb, k, out);
-    else Tiles<P, ROWS - 1>::run(rows, a, b, ldb, k, out);
+  static void run(size_t rows, const typename P::AT* a, const u32* b, size_t units, typename P::S* out) {
+    if (rows == ROWS) tile<P, ROWS>(a, b, units, out);
+    else Tiles<P, ROWS - 1>::run(rows, a, b, units, out);
   }
 };
 template <class P>
 struct Tiles<P, 0> {
-  static void run(int, const typename P::S*, In<typename P::S>, size_t, size_t, typename P::S*) {}
+  static void run(size_t, const typename P::AT*, const u32*, size_t, typename P::S*) {}
 };
 
-inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
+/// B as it lies: k x n, or n x k.
 template <class P>
-void product(In<typename P::S> a, In<typename P::S> b, Out<typename P::S> c, size_t m, size_t k, size_t n, size_t col0,
-             size_t col1, bool transposed, typename P::S mask) {
+struct Plane {
+  In<typename P::S> b;
+  size_t k, n;
+  bool transposed;
+
+  /// Steps [p0, p0 + kc) of the panel of columns [j, j + cols) as stored, zeros beyond both.
+  void pack(u32* to, size_t p0, size_t kc, size_t j, size_t cols) const {
+    using S = typename P::S;
+    constexpr size_t L = P::LANES, KU = P::KU;
+    RING_SCRATCH S words[(P::KC + KU) * L];
+    const size_t units = parts(kc, KU);
+    for (size_t v = 0; v < P::NV; ++v) {
+      const size_t first = j + v * L, full = v * L < cols ? least(L, cols - v * L) : 0;
+      if (full < L) __builtin_memset(words, 0, units * KU * L * sizeof(S));
+      if (transposed) {
+        for (size_t q = 0; q < full; ++q) {
+          const In<S> column = b + ((first + q) * k + p0);
+          for (size_t p = 0; p < kc; ++p) words[p * L + q] = column[p];
+        }
+      } else {
+        for (size_t p = 0; p < kc; ++p) __builtin_memcpy(words + p * L, (b + ((p0 + p) * n + first)).p, full * sizeof(S));
+      }
+      for (size_t p = kc; p < units * KU; ++p)
+        for (size_t q = 0; q < L; ++q) words[p * L + q] = 0;
+      for (size_t u = 0; u < units; ++u) P::arrange(to + u * panelStep<P> + v * P::STORED, words + u * KU * L);
+    }
+  }
+};
+
+/// Rows [i0, i0 + rows) of A, steps [p0, p0 + kc): for each unit the parts of every row.
+template <class P>
+void packRows(typename P::AT* to, In<typename P::S> a, size_t i0, size_t rows, size_t k, size_t p0, size_t kc) {
   using S = typename P::S;
-  constexpr size_t NR = static_cast<size_t>(P::NV) * P::LANES, MR = P::MR;
-#ifdef __wasm__
-  static S packedA[MC * KC * P::PARTS], packedB[KC * NR], out[MR * NR];
-#else
-  alignas(64) static thread_local S packedA[MC * KC * P::PARTS], packedB[KC * NR], out[MR * NR];
-#endif
+  constexpr size_t KU = P::KU;
+  for (size_t r = 0; r < rows; ++r) {
+    const In<S> row = a + ((i0 + r) * k + p0);
+    typename P::AT* at = to + r * P::PARTS;
+    size_t p = 0;
+    for (; p + KU <= kc; p += KU, at += rows * P::PARTS) {
+      S words[KU];
+      for (size_t i = 0; i < KU; ++i) words[i] = row[p + i];
+      P::split(at, words);
+    }
+    if (p < kc) {
+      S words[KU] = {};
+      for (size_t i = 0; p + i < kc; ++i) words[i] = row[p + i];
+      P::split(at, words);
+    }
+  }
+}
+
+template <class S, size_t NR>
+void store(const S* out, Out<S> c, size_t rows, size_t cols, size_t n, bool first, S reduce) {
+  for (size_t r = 0; r < rows; ++r, out += NR, c = c + n) {
+    // With a constant number of columns the loop is a few instructions.
+    if (cols == NR) {
+      if (first) for (size_t q = 0; q < NR; ++q) c.set(q, out[q] & reduce);
+      else for (size_t q = 0; q < NR; ++q) c.set(q, (c[q] + out[q]) & reduce);
+    } else {
+      if (first) for (size_t q = 0; q < cols; ++q) c.set(q, out[q] & reduce);
+      else for (size_t q = 0; q < cols; ++q) c.set(q, (c[q] + out[q]) & reduce);
+    }
+  }
+}
+
+/// Columns [col0, col1) of C. `block(p0, kc, j, cols)` gives that block of a panel as stored.
+template <class P, class Block>
+void product(In<typename P::S> a, Out<typename P::S> c, size_t m, size_t k, size_t n, size_t col0, size_t col1,
+             typename P::S mask, Block block) {
+  using S = typename P::S;
+  constexpr size_t NR = columns<P>, MR = P::MR, KC = P::KC;
+  RING_SCRATCH typename P::AT packedA[MC * (KC / P::KU) * P::PARTS];
+  RING_SCRATCH S out[MR * NR];
+  RING_SCRATCH u32 held[P::HOLDS ? KC / P::KU * P::NV * P::HELD : 1];
   if (k == 0) {
     for (size_t i = 0; i < m; ++i)
       for (size_t j = col0; j < col1; ++j) c.set(i * n + j, 0);
     return;
   }
   for (size_t p0 = 0; p0 < k; p0 += KC) {
-    const size_t kc = least(KC, k - p0);
-    const bool first = p0 == 0;
+    const size_t kc = least(KC, k - p0), units = parts(kc, P::KU);
     const S reduce = p0 + kc == k ? mask : static_cast<S>(~S(0));
     for (size_t i0 = 0; i0 < m; i0 += MC) {
-      const size_t mc = least(MC, m - i0);
-      S* to = packedA;
-      for (size_t i = 0; i < mc; i += MR) {
-        const size_t rows = least(MR, mc - i);
-        for (size_t p = 0; p < kc; ++p)
-          for (size_t r = 0; r < rows; ++r, to += P::PARTS) P::split(to, a[(i0 + i + r) * k + p0 + p]);
-      }
+      // Tiles of like height: a last one of a row or two would cost as much as a full one.
+      const size_t mc = least(MC, m - i0), tiles = parts(mc, MR);
+      const auto top = [=](size_t t) { return t * mc / tiles; };
+      for (size_t t = 0; t < tiles; ++t)
+        packRows<P>(packedA + top(t) * units * P::PARTS, a, i0 + top(t), top(t + 1) - top(t), k, p0, kc);
       for (size_t j = col0; j < col1; j += NR) {
         const size_t cols = least(NR, col1 - j);
-        // Few rows do not pay for a packed panel: B is read where it lies.
-        const bool direct = mc <= 4 && cols == NR && !transposed;
-        In<S> panel{reinterpret_cast<const u32*>(packedB)};
-        if (direct) {
-          panel = b + (p0 * n + j);
-        } else if (transposed) {
-          for (size_t q = 0; q < cols; ++q)
-            for (size_t p = 0; p < kc; ++p) packedB[p * NR + q] = b[(j + q) * k + p0 + p];
-        } else if (cols == NR) {
-          for (size_t p = 0; p < kc; ++p)
-            __builtin_memcpy(packedB + p * NR, (b + ((p0 + p) * n + j)).p, NR * sizeof(S));
-        } else {
-          for (size_t p = 0; p < kc; ++p)
-            for (size_t q = 0; q < cols; ++q) packedB[p * NR + q] = b[(p0 + p) * n + j + q];
+        const u32* panel = block(p0, kc, j, cols);
+        if (P::HOLDS) {
+          for (size_t g = 0; g < units * P::NV; ++g) P::hold(held + g * P::HELD, panel + g * P::STORED);
+          panel = held;
         }
-        const S* from = packedA;
-        for (size_t i = 0; i < mc; i += MR) {
-          const size_t rows = least(MR, mc - i);
-          Tiles<P, P::MR>::run(static_cast<int>(rows), from, panel, direct ? n : NR, kc, out);
-          from += rows * kc * P::PARTS;
-          for (size_t r = 0; r < rows; ++r) {
-            const Out<S> row = c + ((i0 + i + r) * n + j);
-            if (first)
-              for (size_t q = 0; q < cols; ++q) row.set(q, out[r * NR + q] & reduce);
-            else
-              for (size_t q = 0; q < cols; ++q) row.set(q, (row[q] + out[r * NR + q]) & reduce);
-          }
+        for (size_t t = 0; t < tiles; ++t) {
+          const size_t rows = top(t + 1) - top(t);
+          Tiles<P, P::MR>::run(rows, packedA + top(t) * units * P::PARTS, panel, units, out);
+          store<S, NR>(out, c + ((i0 + top(t)) * n + j), rows, cols, n, p0 == 0, reduce);
         }
       }
     }
@@ -112,13 +170,57 @@ void product(In<typename P::S> a, In<typename P::S> b, Out<typename P::S> c, siz
 }  // namespace
 
 RING_KERNEL(matmul)(const u32* a, const u32* b, u32* c, u32 m, u32 k, u32 n, u32 col0, u32 col1, u32 transposed, u32 w) {
-  if (w <= 32) product<Arith32>({a}, {b}, {c}, m, k, n, col0, col1, transposed, maskOf<u32>(w));
-#ifdef RING_HAS_52
-  else if (w <= 52) product<Arith52>({a}, {b}, {c}, m, k, n, col0, col1, transposed, maskOf<u64>(w));
-#endif
-  else if (w <= 64) product<Arith64>({a}, {b}, {c}, m, k, n, col0, col1, transposed, maskOf<u64>(w));
-  else product<Arith128>({a}, {b}, {c}, m, k, n, col0, col1, transposed, maskOf<u128>(w));
-  return 0;
+  return withPolicy(w, [=](auto policy) {
+    using P = decltype(policy);
+    using S = typename P::S;
+    RING_SCRATCH u32 packed[P::KC / P::KU * panelStep<P>];
+    const Plane<P> plane{{b}, k, n, transposed != 0};
+    product<P>({a}, {c}, m, k, n, col0, col1, maskOf<S>(w), [=](size_t p0, size_t kc, size_t j, size_t cols) {
+      plane.pack(packed, p0, kc, j, cols);
+      return const_cast<const u32*>(packed);
+    });
+    return 0u;
+  });
+}
+
+RING_KERNEL(unaligned)(const u32* p) { return static_cast<u32>((0 - reinterpret_cast<uintptr_t>(p)) % 64 / 4); }
+
+RING_KERNEL(packedLimbs)(u32 k, u32 n, u32 w) {
+  return withPolicy(w, [=](auto policy) {
+    using P = decltype(policy);
+    return static_cast<u32>(parts(n, columns<P>) * parts(k, P::KU) * panelStep<P>);
+  });
+}
+
+RING_KERNEL(panelColumns)(u32 w) {
+  return withPolicy(w, [](auto policy) { return static_cast<u32>(columns<decltype(policy)>); });
+}
+
+RING_KERNEL(packMatrix)(const u32* b, u32* packed, u32 k, u32 n, u32 w) {
+  return withPolicy(w, [=](auto policy) {
+    using P = decltype(policy);
+    const Plane<P> plane{{b}, k, n, false};
+    u32* to = packed;
+    for (size_t j = 0; j < n; j += columns<P>)
+      for (size_t p0 = 0; p0 < k; p0 += P::KC) {
+        const size_t kc = least(P::KC, k - p0);
+        plane.pack(to, p0, kc, j, least(columns<P>, n - j));
+        to += parts(kc, P::KU) * panelStep<P>;
+      }
+    return 0u;
+  });
+}
+
+RING_KERNEL(matmulPacked)(const u32* a, const u32* packed, u32* c, u32 m, u32 k, u32 n, u32 col0, u32 col1, u32 wb, u32 w) {
+  return withPolicy(wb, [=](auto policy) {
+    using P = decltype(policy);
+    using S = typename P::S;
+    const size_t panel = parts(k, P::KU) * panelStep<P>;
+    product<P>({a}, {c}, m, k, n, col0, col1, maskOf<S>(w), [=](size_t p0, size_t, size_t j, size_t) {
+      return packed + j / columns<P> * panel + p0 / P::KU * panelStep<P>;
+    });
+    return 0u;
+  });
 }
 
 }  // namespace RING_ISA
