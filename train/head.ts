@@ -1,12 +1,40 @@
-/** A classifier for a pretrained encoder. */
+/** New parameters: a classifier for a pretrained encoder, a student that is not a copy of its teacher. */
 import { CounterRandom } from '../common/random.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { HEADS, parameterShapes } from '../model/names.ts';
 import type { Model } from './stage.ts';
 import type { Tensors } from './predict.ts';
 
-/** Standard deviation of new weights; biases begin at 0 (Devlin et al. 2018; `initializer_range` of Hugging Face). */
+type Parameter = NonNullable<ReturnType<Tensors['get']>>;
+
+/** Standard deviation of new weights (Devlin et al. 2018; `initializer_range` of Hugging Face). */
 const DEVIATION = 0.02;
+
+/** A new parameter, named by seed: weights are normal, biases 0, LayerNorm the identity. */
+export function newParameter(name: string, shape: readonly number[], seed: number): Parameter {
+  const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  if (name.endsWith('LayerNorm.weight')) data.fill(1);
+  else if (!name.endsWith('bias')) new CounterRandom(seed, 'initial', name).fillNormal(data, 0, DEVIATION);
+  return { shape, data };
+}
+
+/**
+ * What the student is before training. Where it is as wide as its teacher it begins as a copy, layer m of the teacher's layer
+ * map[m] (from 1), and only parameters of another shape are new; a student of another width, or with `random`, is new whole.
+ */
+export function beginStudent(
+  teacher: Model,
+  config: ModelConfig,
+  { map, seed, random }: { readonly map: readonly number[]; readonly seed: number; readonly random: boolean },
+): Model {
+  const copies = !random && config.hidden_size === teacher.config.hidden_size;
+  const tensors = [...parameterShapes(config)].map(([name, shape]) => {
+    const from = name.replace(/^(bert\.encoder\.layer\.)(\d+)/, (_, layer, m) => `${layer}${map[Number(m)]! - 1}`);
+    const held = copies ? teacher.tensors.get(from) : undefined;
+    return [name, held?.shape.join() === shape.join() ? held : newParameter(name, shape, seed)] as const;
+  });
+  return { config, tensors: new Map(tensors) };
+}
 
 /**
  * The model with a classifier for `labels` (one label: regression). A classifier the model has for just these labels, or for as
@@ -29,10 +57,7 @@ export function withHead(
     if (!absent && (head !== 'classifier' || fits)) continue;
     made.push(head);
     for (const name of [`${head}.weight`, `${head}.bias`]) {
-      const shape = shapes.get(name)!;
-      const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
-      if (name.endsWith('weight')) new CounterRandom(seed, 'initial', name).fillNormal(data, 0, DEVIATION);
-      tensors.set(name, { shape, data });
+      tensors.set(name, newParameter(name, shapes.get(name)!, seed));
     }
   }
   return { config, tensors, made };

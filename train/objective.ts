@@ -1,31 +1,55 @@
 /** What a stage minimises, as nodes of one graph: student, teacher, weighted losses. */
+import { InputError } from '../common/errors.ts';
+import { CounterRandom } from '../common/random.ts';
 import { bertGraph, type DropoutSite } from '../engine/bert.ts';
-import { add, Graph, mul, type Node } from '../engine/graph/index.ts';
+import { add, Graph, matmul, mul, product, reshape, type Node } from '../engine/graph/index.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { parameterShapes } from '../model/names.ts';
 import { crossEntropy } from './loss/cross-entropy.ts';
-import { hiddenLoss, scoreLoss } from './loss/layers.ts';
+import { hiddenLoss, scoreLoss, type Probes } from './loss/layers.ts';
 import { meanSquaredError } from './loss/mean-squared-error.ts';
 import { rangePenalty } from './loss/range-penalty.ts';
 import { softCrossEntropy } from './loss/soft-cross-entropy.ts';
+import { layerMap } from './preset.ts';
+import type { Tensors } from './predict.ts';
 import type { Stage } from './recipe/recipe.ts';
 
 /** Before the names of the teacher's parameters in graph and state. */
 export const TEACHER = 'teacher:';
 
+/** Before the names of what is learned only to compare a student with a wider teacher: no part of the student. */
+export const PROJECTION = 'projection.';
+
 export interface Objective {
   readonly graph: Graph;
   readonly outputs: Record<string, Node>;
+  /** Of the student, and projections. */
   readonly parameters: ReadonlyMap<string, Node>;
+  /** First values of the projections. */
+  readonly initial: Tensors;
   readonly loss: Node;
   readonly dropoutSites: readonly DropoutSite[];
 }
 
-/** Losses of a stage as nodes of one graph; the teacher, if the losses need it, runs in the same step without dropout. */
-export function buildObjective(stage: Stage, config: ModelConfig, teacher: ModelConfig | undefined): Objective {
+/** What a stage compares the student with. */
+export interface Guide {
+  readonly config: ModelConfig;
+  /** Teacher layer, from 1, that each student layer learns from; absent: evenly spread (`preset.ts`). */
+  readonly layerMap?: readonly number[] | undefined;
+}
+
+/**
+ * Losses of a stage as nodes of one graph; the teacher, if the losses need it, runs in the same step without dropout. Hidden
+ * states of a student of another width are compared through learned projections, one for the embeddings and one for all
+ * layers (TinyBERT, Jiao et al. 2020, equations 8 and 9), which begin random by `seed`.
+ * @throws InputError if scores are to be compared and the heads differ in number
+ */
+export function buildObjective(stage: Stage, config: ModelConfig, teacher: Guide | undefined, seed: number): Objective {
   const graph = new Graph();
-  const shapes = parameterShapes(config);
-  const parameters = new Map([...shapes].map(([name, shape]) => [name, graph.parameter(name, shape)] as const));
+  const parameters = new Map(
+    [...parameterShapes(config)].map(([name, shape]) => [name, graph.parameter(name, shape)] as const),
+  );
+  const initial = new Map<string, { shape: number[]; data: Float32Array }>();
   const rates = stage.dropout;
   const trained: ModelConfig =
     rates === undefined
@@ -47,7 +71,8 @@ export function buildObjective(stage: Stage, config: ModelConfig, teacher: Model
     terms.push(['labels', losses.labels, regression ? meanSquaredError(logits, target) : crossEntropy(logits, target)]);
   }
   if (losses.logits + losses.hidden + losses.scores > 0) {
-    const guide = bertGraph(teacher!, {
+    const shapes = parameterShapes(teacher!.config);
+    const guide = bertGraph(teacher!.config, {
       graph,
       parameter: (name) => graph.parameter(TEACHER + name, shapes.get(name)!),
     });
@@ -59,15 +84,46 @@ export function buildObjective(stage: Stage, config: ModelConfig, teacher: Model
         : softCrossEntropy(logits, guide.logits, temperature, softConvention);
       terms.push(['logits', losses.logits, loss]);
     }
-    const probes = [ops.probes, guide.ops.probes] as const;
+    const map = layerMap(teacher!.config.num_hidden_layers, layers, teacher!.layerMap);
+    const width = teacher!.config.hidden_size;
+    const project = (x: Node, name: string): Node => {
+      const own = config.hidden_size;
+      if (own === width) return x;
+      const full = `${PROJECTION}${name}.weight`;
+      if (!initial.has(full)) {
+        const shape = [own, width];
+        const data = new CounterRandom(seed, 'initial', full).fillNormal(new Float32Array(own * width), 0, own ** -0.5);
+        initial.set(full, { shape, data });
+        parameters.set(full, graph.parameter(full, shape));
+      }
+      const [b, l] = x.shape;
+      return reshape(matmul(reshape(x, [product(b!, l!), own]), parameters.get(full)!), [b!, l!, width]);
+    };
+    // Both under the student's numbers, and as wide as the teacher.
+    const hiddenPairs = (): readonly [Probes, Probes] => {
+      const [mine, its] = [new Map<string, Node>(), new Map<string, Node>()];
+      for (let l = 0; l <= layers; l++) {
+        mine.set(`hidden.${l}`, project(ops.probes.get(`hidden.${l}`)!, l === 0 ? 'embeddings' : 'layers'));
+        its.set(`hidden.${l}`, guide.ops.probes.get(`hidden.${l === 0 ? 0 : map[l - 1]!}`)!);
+      }
+      return [mine, its];
+    };
     if (losses.hidden > 0) {
-      const hidden = hiddenLoss(...probes, ops.mask, layers, layerConvention);
+      const hidden = hiddenLoss(...hiddenPairs(), ops.mask, layers, layerConvention);
       terms.push(['hidden', losses.hidden, hidden.sum]);
       for (const [name, node] of hidden.terms) layerTerms.set(name, node);
     }
     if (losses.scores > 0) {
       const centred = stage.centredScores ?? config.softmax_act === '2quad_centred';
-      const scores = scoreLoss(...probes, ops.mask, layers, layerConvention, centred);
+      const [own, its] = [config.num_attention_heads, teacher!.config.num_attention_heads];
+      if (own !== its) {
+        throw new InputError(
+          `stage ${stage.name} compares scores head by head: the student has ${own} heads, its teacher ${its}`,
+          'Give the student as many heads, or choose a recipe without the loss `scores`.',
+        );
+      }
+      const guided = new Map(map.map((g, l) => [`scores.${l}`, guide.ops.probes.get(`scores.${g - 1}`)!] as const));
+      const scores = scoreLoss(ops.probes, guided, ops.mask, layers, layerConvention, centred);
       terms.push(['scores', losses.scores, scores.sum]);
       for (const [name, node] of scores.terms) layerTerms.set(name, node);
     }
@@ -76,5 +132,5 @@ export function buildObjective(stage: Stage, config: ModelConfig, teacher: Model
   const loss = terms.map(([, weight, node]) => mul(node, weight)).reduce((a, b) => add(a, b));
   const outputs: Record<string, Node> = { loss, ...Object.fromEntries(layerTerms) };
   if (terms.length > 1) for (const [name, , node] of terms) outputs[name] = node;
-  return { graph, outputs, parameters, loss, dropoutSites: ops.dropoutSites };
+  return { graph, outputs, parameters, initial, loss, dropoutSites: ops.dropoutSites };
 }

@@ -9,7 +9,7 @@ import { OPTIMIZERS } from '../engine/optimizer.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { defaultMetric, measure } from './evaluate.ts';
 import type { Prepared } from './examples.ts';
-import { buildObjective, TEACHER } from './objective.ts';
+import { buildObjective, TEACHER, type Guide } from './objective.ts';
 import { createPredictor, type Tensors } from './predict.ts';
 import type { Recipe, Stage } from './recipe/recipe.ts';
 import { learningRate } from './schedule.ts';
@@ -33,7 +33,7 @@ export interface StageOptions {
   readonly index: number;
   readonly model: Model;
   /** Needed by the losses `logits`, `hidden` and `scores`. */
-  readonly teacher?: Model | undefined;
+  readonly teacher?: (Model & Guide) | undefined;
   readonly train: Prepared;
   readonly dev?: Prepared | undefined;
   readonly padId: number;
@@ -89,14 +89,15 @@ export const stageSteps = (stage: Stage, examples: number): number =>
  */
 export async function runStage(options: StageOptions): Promise<StageResult> {
   const { stage, recipe, model, teacher, train, dev, engine, padId, index } = options;
-  const { graph, outputs, parameters, loss, dropoutSites } = buildObjective(stage, model.config, teacher?.config);
+  const objective = buildObjective(stage, model.config, teacher, recipe.seed);
+  const { graph, outputs, parameters, loss, dropoutSites } = objective;
   const byNode = gradients(loss, trainable(parameters, stage.frozen).values());
   const gradientOf = new Map(
     [...parameters].flatMap(([name, node]) => (byNode.has(node) ? [[name, byNode.get(node)!] as const] : [])),
   );
   const { weightDecay, maxNorm } = stage;
   const optimizer = OPTIMIZERS[stage.optimizer](graph, gradientOf, { weightDecay, maxNorm });
-  const held = new Map([...model.tensors, ...optimizer.moments]);
+  const held = new Map([...objective.initial, ...model.tensors, ...optimizer.moments]);
   if (teacher !== undefined) for (const [name, t] of teacher.tensors) held.set(TEACHER + name, t);
   const state = engine.createState(held);
   const step = await engine.compileStep(graph, { ...outputs, norm: optimizer.norm }, optimizer.updates, state);

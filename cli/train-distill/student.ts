@@ -4,10 +4,20 @@ import { CounterRandom } from '../../common/random.ts';
 import { loadModel, requireHead } from '../../checkpoints/index.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { selectEngine } from '../../engine/select.ts';
+import type { SoftmaxC } from '../../model/config.ts';
 import { prepare } from '../../train/examples.ts';
-import { PRESET_NAMES, PRESETS, studentConfig, type Preset, type PresetName } from '../../train/preset.ts';
-import { overrideRecipe } from '../../train/recipe/recipe.ts';
-import { findRecipe } from '../../train/recipe/recipes.ts';
+import { beginStudent } from '../../train/head.ts';
+import {
+  builtInPresets,
+  DEFAULT_PRESET,
+  findPreset,
+  layerMap,
+  studentConfig,
+  type Preset,
+} from '../../train/preset.ts';
+import { ablate } from '../../train/recipe/ablation.ts';
+import { overrideRecipe, type Recipe } from '../../train/recipe/recipe.ts';
+import { builtInRecipes, DEFAULT_RECIPE, findRecipe } from '../../train/recipe/recipes.ts';
 import { chooseShifts } from '../../train/shift.ts';
 import { progress } from '../ui/progress.ts';
 import { addOutput, addEngine, addTraining, numeric, overrides, trainingData, type TrainingFlags } from './options.ts';
@@ -18,20 +28,39 @@ interface StudentFlags extends TrainingFlags {
   readonly teacher: string;
   readonly preset: string;
   readonly swapOnly: boolean;
+  readonly layers?: number;
+  readonly hidden?: number;
+  readonly heads?: number;
+  readonly intermediate?: number;
+  readonly layerMap?: number[];
+  readonly stage1: boolean;
+  readonly distillation: boolean;
+  readonly randomStart: boolean;
 }
 
-function findPreset(name: string): Preset {
-  if (Object.hasOwn(PRESETS, name)) return PRESETS[name as PresetName];
-  throw new InputError(`no preset '${name}'`, `Presets: ${PRESET_NAMES.join(', ')}.`);
+/** The preset with the sizes given on the command line. */
+const sized = (preset: Preset, flags: StudentFlags): Preset => ({
+  ...preset,
+  num_hidden_layers: flags.layers ?? preset.num_hidden_layers,
+  hidden_size: flags.hidden ?? preset.hidden_size,
+  num_attention_heads: flags.heads ?? preset.num_attention_heads,
+  intermediate_size: flags.intermediate ?? preset.intermediate_size,
+  layer_map: flags.layerMap ?? (flags.layers === undefined ? preset.layer_map : undefined),
+});
+
+async function chosenRecipe(flags: StudentFlags): Promise<Recipe> {
+  const found = await findRecipe(flags.recipe, 'student', flags.task);
+  const ablated = ablate(found, { noStage1: !flags.stage1, noDistillation: !flags.distillation });
+  const whole = overrideRecipe(ablated, overrides(flags));
+  return flags.swapOnly ? { ...whole, stages: [] } : whole;
 }
 
 async function student(flags: StudentFlags): Promise<void> {
   const began = new Date();
   await refuseExisting(flags.out);
   checkDtype(flags.dtype);
-  const preset = findPreset(flags.preset);
-  const whole = overrideRecipe(await findRecipe(flags.recipe, 'student'), overrides(flags));
-  const recipe = flags.swapOnly ? { ...whole, stages: [] } : whole;
+  const preset = sized(await findPreset(flags.preset), flags);
+  const recipe = await chosenRecipe(flags);
   const data = await trainingData(flags);
   const teacher = await loadModel(flags.teacher, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
   requireHead(teacher, flags.teacher);
@@ -47,23 +76,34 @@ async function student(flags: StudentFlags): Promise<void> {
   const dev = data.dev === undefined ? undefined : prepare(data.dev, tokenizer, how);
   const engine = await selectEngine(flags.engine, flags);
 
-  let shift: number | number[][] = config.softmax_act === 'softmax' ? 5 : (config.softmax_c as number);
-  if (typeof preset.shift === 'number') shift = preset.shift;
-  else if (preset.shift === 'kl') {
+  const shape = studentConfig(config, preset, 5);
+  const map = layerMap(config.num_hidden_layers, shape.num_hidden_layers, preset.layer_map);
+  let shift: SoftmaxC = config.softmax_c;
+  if (typeof preset.softmax_c === 'number') shift = preset.softmax_c;
+  else if (preset.softmax_c === 'kl') {
+    refuseOtherHeads(flags.preset, shape.num_attention_heads, config.num_attention_heads);
     const bar = progress('Shift c of every head, by KL to softmax', flags.quiet);
     const order = new CounterRandom(recipe.seed, 'shift texts').shuffle(train.encodings.map((_, i) => i));
     const sample = order.slice(0, recipe.shiftTexts).map((i) => train.encodings[i]!);
-    const options = { centred: preset.softmax === '2quad_centred', padId: tokenizer.padId };
-    shift = await chooseShifts(teacher, sample, engine, options);
-    const all = shift.flat();
-    bar.succeed(`Shift c of ${all.length} heads: ${Math.min(...all).toFixed(2)} to ${Math.max(...all).toFixed(2)}`);
+    const options = { centred: preset.softmax_act === '2quad_centred', padId: tokenizer.padId };
+    const all = await chooseShifts(teacher, sample, engine, options);
+    const chosen = map.map((layer) => all[layer - 1]!);
+    const values = chosen.flat();
+    const range = `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`;
+    bar.succeed(`Shift c of ${values.length} heads: ${range}`);
+    shift = chosen;
+  } else if (typeof shift !== 'number') {
+    refuseOtherHeads(flags.preset, shape.num_attention_heads, config.num_attention_heads);
+    const own = shift;
+    shift = map.map((layer) => own[layer - 1]!);
   }
+  const begin = { map, seed: recipe.seed, random: flags.randomStart };
   const result = await trainAndSave({
     command: 'student',
     flags,
     recipe,
-    model: { config: studentConfig(config, preset, shift), tensors },
-    teacher: { config, tensors },
+    model: beginStudent({ config, tensors }, { ...shape, softmax_c: shift }, begin),
+    teacher: { config, tensors, layerMap: map },
     train,
     dev,
     padId: tokenizer.padId,
@@ -71,11 +111,31 @@ async function student(flags: StudentFlags): Promise<void> {
     rawConfig: teacher.rawConfig,
     tokenizerDir: teacher.tokenizerDir,
     modelHash: { teacher: teacher.sha256 },
-    config: { task: flags.task ?? 'file', preset: flags.preset, shift },
+    config: {
+      task: flags.task ?? 'file',
+      preset: flags.preset,
+      shift: shift as number | number[][],
+      start: flags.randomStart || shape.hidden_size !== config.hidden_size ? 'random' : 'teacher',
+      layers: map.join(','),
+    },
     began,
   });
   printResult({ command: 'student', preset: flags.preset, ...result }, flags.json);
 }
+
+/** @throws InputError where shifts per head of the teacher are asked for, and the student has other heads */
+function refuseOtherHeads(preset: string, heads: number, teacherHeads: number): void {
+  if (heads === teacherHeads) return;
+  throw new InputError(
+    `preset ${preset} takes c from the teacher's heads, of which there are ${teacherHeads}, not ${heads}`,
+    `Keep ${teacherHeads} heads, or choose a preset with one c, such as secformer.`,
+  );
+}
+
+const whole = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });
+const layerList = (text: string): number[] => text.split(',').map((part) => whole('--layer-map')(part));
+const described = (all: readonly { readonly name: string; readonly description: string }[]): string =>
+  all.map(({ name, description }) => `  ${name.padEnd(20)}${description}`).join('\n');
 
 /** Adds the subcommand `student` to the program. */
 export function addStudent(program: Command): void {
@@ -83,9 +143,17 @@ export function addStudent(program: Command): void {
     .command('student')
     .description('distil a teacher into a student whose softmax is replaced by 2Quad')
     .requiredOption('--teacher <dir>', 'Hugging Face folder of the teacher')
-    .option('--preset <name>', `student architecture: ${PRESET_NAMES.join(', ')}`, 'secformer-centred')
-    .option('--swap-only', 'put the preset in and save, without training', false);
-  addTraining(command, 'two-stage')
+    .option('--preset <name|file>', 'student architecture: a built-in preset or JSON file', DEFAULT_PRESET)
+    .option('--swap-only', 'put the preset in and save, without training', false)
+    .option('--layers <n>', 'a shallower student: so many layers, copied from the teacher', whole('--layers'))
+    .option('--layer-map <list>', 'its teacher layers, from 1, such as 2,4,6; else evenly spread', layerList)
+    .option('--hidden <n>', 'a narrower student: hidden size; it begins random', whole('--hidden'))
+    .option('--heads <n>', 'attention heads of the student', whole('--heads'))
+    .option('--intermediate <n>', 'feed-forward size of the student', whole('--intermediate'))
+    .option('--no-stage1', 'ablation: compare no hidden states and no scores')
+    .option('--no-distillation', 'ablation: learn from labels in place of the teacher')
+    .option('--random-start', "ablation: begin with random weights, by the seed, not with the teacher's", false);
+  addTraining(command, DEFAULT_RECIPE.student)
     .option(
       '--stage1-steps <n>',
       'steps of the first stage; 0 leaves it out',
@@ -98,19 +166,21 @@ export function addStudent(program: Command): void {
     )
     .option('--stage1-lr <x>', 'peak learning rate of the first stage', numeric('--stage1-lr', { above: true }))
     .option('--stage2-lr <x>', 'peak learning rate of the second stage', numeric('--stage2-lr', { above: true }));
-  const presets = PRESET_NAMES.map((name) => `  ${name.padEnd(20)}${PRESETS[name].description}`).join('\n');
   addOutput(addEngine(command))
     .addHelpText(
       'after',
       `
-Presets:
-${presets}
+Presets (files in train/presets/, to copy and change):
+${described(builtInPresets())}
 
-Recipes: two-stage (best accuracy), fast (one epoch of stage two), demo (two minutes), or a JSON file.
+Recipes (files in train/recipes/, to copy and change):
+${described(builtInRecipes().filter((recipe) => recipe.for === 'student'))}
 
 Examples:
   train-distill student --teacher runs/teacher --task polarity --out runs/student
-  train-distill student --teacher runs/teacher --task polarity --preset secformer --stage1-steps 800 --out runs/published
+  train-distill student --teacher runs/teacher --task polarity --preset secformer --recipe published --out runs/published
+  train-distill student --teacher runs/teacher --task polarity --no-distillation --out runs/labels-only
+  train-distill student --teacher runs/teacher --task polarity --layers 3 --recipe fast --out runs/half
   train-distill student --teacher runs/teacher --train texts.txt --recipe fast --out runs/student
 `,
     )

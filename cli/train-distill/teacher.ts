@@ -7,7 +7,7 @@ import { selectEngine } from '../../engine/select.ts';
 import { prepare } from '../../train/examples.ts';
 import { withHead } from '../../train/head.ts';
 import { overrideRecipe } from '../../train/recipe/recipe.ts';
-import { findRecipe } from '../../train/recipe/recipes.ts';
+import { DEFAULT_RECIPE, findRecipe } from '../../train/recipe/recipes.ts';
 import { addOutput, addEngine, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { printResult, refuseExisting, trainAndSave } from './training.ts';
 import { onError } from '../ui/colour.ts';
@@ -21,7 +21,7 @@ async function teacher(flags: TeacherFlags): Promise<void> {
   const began = new Date();
   await refuseExisting(flags.out);
   checkDtype(flags.dtype);
-  const recipe = overrideRecipe(await findRecipe(flags.recipe, 'teacher'), overrides(flags));
+  const recipe = overrideRecipe(await findRecipe(flags.recipe, 'teacher', flags.task), overrides(flags));
   const data = await trainingData(flags);
   const base = await loadModel(flags.from, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
   const { regression } = data;
@@ -71,7 +71,7 @@ export function addTeacher(program: Command): void {
     .command('teacher')
     .description('fine-tune a pretrained encoder (or a classifier) on labelled texts')
     .requiredOption('--from <dir>', 'Hugging Face folder of the pretrained model');
-  addTraining(command, 'fine-tune').option('--regression', 'labels are numbers; one output', false);
+  addTraining(command, DEFAULT_RECIPE.teacher).option('--regression', 'labels are numbers; one output', false);
   addOutput(addEngine(command))
     .addHelpText(
       'after',

@@ -7,6 +7,7 @@ import { RUN_RECORD_FILE, runRecordJson, type RunRecord } from '../../checkpoint
 import type { Engine } from '../../engine/engine.ts';
 import type { Prepared } from '../../train/examples.ts';
 import { predict } from '../../train/predict.ts';
+import type { Guide } from '../../train/objective.ts';
 import type { Recipe } from '../../train/recipe/recipe.ts';
 import { runRecipe } from '../../train/recipe/run.ts';
 import { evaluationOf, measureRanges } from '../../train/report/measure.ts';
@@ -26,7 +27,7 @@ export interface Training {
   readonly flags: TrainingFlags;
   readonly recipe: Recipe;
   readonly model: Model;
-  readonly teacher?: Model;
+  readonly teacher?: Model & Guide;
   readonly train: Prepared;
   readonly dev: Prepared | undefined;
   readonly padId: number;

@@ -1,7 +1,7 @@
 /** Recipes: what is trained in which stages, as readable objects or JSON files. */
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { InputError } from '../../common/errors.ts';
+import { taskInfo } from '../../data/tasks.ts';
 import { OPTIMIZER_NAMES } from '../../engine/optimizer.ts';
 import { LAYER_CONVENTIONS } from '../loss/layers.ts';
 import { SOFT_CONVENTIONS } from '../loss/soft-cross-entropy.ts';
@@ -77,34 +77,55 @@ const RECIPE = z.strictObject({
   stages: z.array(STAGE).min(1, 'must have a stage'),
 });
 
+/** What a recipe says otherwise for one task: fields of the recipe, and of its stages by position. */
+const CHANGE = z.strictObject({
+  maxLength: z.int('must be a whole number').optional(),
+  metric: z.string().optional(),
+  stages: z.array(z.record(z.string(), z.unknown())).default([]),
+});
+const TASKS = z.looseObject({ tasks: z.record(z.string(), CHANGE).default({}) });
+
 export type Recipe = z.infer<typeof RECIPE>;
 export type Stage = z.infer<typeof STAGE>;
-/** As written: fields with a default may be absent. */
-export type RecipeInput = z.input<typeof RECIPE>;
+/** As written: fields with a default may be absent, and tasks may change some. */
+export type RecipeInput = z.input<typeof RECIPE> & { readonly tasks?: Record<string, z.input<typeof CHANGE>> };
 
-/** @throws InputError naming `where` and the field */
-export function parseRecipe(json: unknown, where: string): Recipe {
-  const parsed = RECIPE.safeParse(json);
+function check<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+  const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new InputError(
     `${where}: ${issue.path.join('.') || 'recipe'}: ${issue.message}`,
-    'Correct the field; train/recipe/recipes.ts shows whole recipes.',
+    'Correct the field; train/recipes/ holds whole recipes.',
   );
 }
 
-/** A recipe file. @throws InputError if it is absent, no JSON or no recipe */
-export async function readRecipe(file: string): Promise<Recipe> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw new InputError(
-      `${file}: no readable JSON (${(error as Error).message})`,
-      'Give the name of a built-in recipe or a JSON file.',
-    );
+/** A stage with changed fields; its length is in steps or in epochs, so either replaces the other. */
+function changedStage(stage: unknown, change: Readonly<Record<string, unknown>>): unknown {
+  const { steps, epochs, ...rest } = stage as Record<string, unknown>;
+  const length = 'steps' in change || 'epochs' in change ? {} : { steps, epochs };
+  return { ...rest, ...length, ...change };
+}
+
+/**
+ * The recipe of a JSON value, with what its `tasks` say of `task` put in; every task's is checked.
+ * @throws InputError naming `where` and the field, or a task that does not exist
+ */
+export function parseRecipe(json: unknown, where: string, task?: string | undefined): Recipe {
+  const { tasks, ...written } = check(TASKS, json, where);
+  const recipe = check(RECIPE, written, where);
+  const wanted = task === undefined ? undefined : taskInfo(task).name;
+  let found = recipe;
+  for (const [name, { stages, ...fields }] of Object.entries(tasks)) {
+    const at = `${where}: tasks.${name}`;
+    if (stages.length > recipe.stages.length) {
+      throw new InputError(`${at}: ${stages.length} stages of ${recipe.stages.length}`, 'Leave the further ones out.');
+    }
+    const whole = (written['stages'] as unknown[]).map((stage, i) => changedStage(stage, stages[i] ?? {}));
+    const changed = check(RECIPE, { ...written, ...fields, stages: whole }, at);
+    if (taskInfo(name).name === wanted) found = changed;
   }
-  return parseRecipe(json, file);
+  return found;
 }
 
 /** What a command line may change in a recipe. A field given for all stages changes each. */

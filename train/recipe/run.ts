@@ -1,14 +1,16 @@
 /** Runs a recipe: its stages one after the other, each from the weights the last one gave. */
 import { InputError } from '../../common/errors.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { parameterShapes } from '../../model/names.ts';
 import type { Prepared } from '../examples.ts';
+import type { Guide } from '../objective.ts';
 import { runStage, type CurvePoint, type Model, type StageOptions } from '../stage.ts';
 import type { Recipe, Stage } from './recipe.ts';
 
 export interface RunOptions {
   readonly recipe: Recipe;
   readonly model: Model;
-  readonly teacher?: Model | undefined;
+  readonly teacher?: (Model & Guide) | undefined;
   readonly train: Prepared;
   readonly dev?: Prepared | undefined;
   readonly padId: number;
@@ -43,5 +45,8 @@ export async function runRecipe(options: RunOptions): Promise<RunResult> {
     metrics = result.metrics;
     curve.push(...result.curve);
   }
-  return { ...model, curve, metrics };
+  // Projections to a wider teacher go on from stage to stage, and end here.
+  const shapes = parameterShapes(model.config);
+  const tensors = new Map([...model.tensors].filter(([name]) => shapes.has(name)));
+  return { config: model.config, tensors, curve, metrics };
 }
