@@ -5,7 +5,7 @@ import { duration, seedGroups, settings } from '../../train/report/compare.ts';
 import { smooth, thin } from '../../train/report/curves.ts';
 import { lineChart } from '../../train/report/line-chart.ts';
 import { h } from '../../train/report/markup.ts';
-import { rangeBars, scatter } from '../../train/report/plots.ts';
+import { rangeBars, residuals, scatter } from '../../train/report/plots.ts';
 import { reportHtml } from '../../train/report/report.ts';
 import { linearAxis, logAxis, show } from '../../train/report/scale.ts';
 import { COLOURS } from '../../train/report/style.ts';
@@ -143,6 +143,18 @@ describe('other pictures', () => {
     expect(at[2]).toEqual([at[1]![0], at[0]![1]]);
   });
 
+  it('put residuals over targets, zero on the dashed line', () => {
+    const pairs: [number, number][] = [[1, 1], [2, 4], [3, 2]]; // prettier-ignore
+    const svg = parseMarkup(residuals('r', { kind: 'scores', pairs }).markup);
+    const [perfect, above, below] = byClass(svg, 'mark').map((e) => [Number(e.attributes.get('cx')), Number(e.attributes.get('cy'))]); // prettier-ignore
+    const [ideal] = byClass(svg, 'ideal');
+    expect(ideal!.attributes.get('y1')).toBe(ideal!.attributes.get('y2'));
+    expect(perfect![1]).toBeCloseTo(Number(ideal!.attributes.get('y1')), 1);
+    // Twice as far above as the other is below; targets evenly spaced.
+    expect(perfect![1]! - above![1]!).toBeCloseTo(2 * (below![1]! - perfect![1]!), 0);
+    expect(below![0]! - above![0]!).toBeCloseTo(above![0]! - perfect![0]!, 0);
+  });
+
   it('draw ranges over their intervals', () => {
     const svg = parseMarkup(rangeBars('r', 't', studentRecord().ranges!.slice(0, 2)).markup);
     const of = (name: string) =>
@@ -234,7 +246,8 @@ describe('the page', () => {
 
   it('shows targets and predictions of a regression', () => {
     const root = parseMarkup(reportHtml([{ name: 'sts', record: scoreRecord() }]));
-    expect(byClass(root, 'mark').length).toBe(3);
+    // Three examples, as predictions and as residuals.
+    expect(byClass(root, 'mark').length).toBe(6);
     const table = byTag(root, 'table').find((e) => textOf(e).startsWith('Prediction − target'))!;
     // Residuals 0.5, 0, −1: mean −1/6, root mean square √(1.25/3).
     expect(row(table, 1)).toEqual(['mean', '−0.1667']);

@@ -104,7 +104,9 @@ export function resultsTable(runs: readonly Run[]): Markup {
 export function differencesTable(runs: readonly Run[]): Markup | undefined {
   const all = runs.map(settings);
   const keys = [...new Set(all.flatMap((of) => [...of.keys()]))];
-  const different = keys.filter((key) => new Set(all.map((of) => of.get(key))).size > 1);
+  // What a recipe says of itself is no setting.
+  const set = keys.filter((key) => key !== 'recipe.description');
+  const different = set.filter((key) => new Set(all.map((of) => of.get(key))).size > 1);
   if (different.length === 0) return undefined;
   return h(
     'div',

@@ -57,34 +57,79 @@ export function confusionTable({ labels, confusion }: Confusion): Markup {
 }
 
 const SIDE = 360;
-const EDGE = 44;
+const EDGE = 56;
 
-/** Predictions over targets; a perfect model is on the diagonal. */
-export function scatter(id: string, { pairs }: Scores): Markup {
-  const values = pairs.flat();
-  const low = values.reduce((a, b) => Math.min(a, b), Infinity);
-  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  const span = [EDGE, SIDE - 12] as const;
-  const x = linearAxis([low, high], span, { count: 5, widen: true });
-  const y = { ...x, at: (value: number) => SIDE - x.at(value) };
+interface Cloud {
+  readonly id: string;
+  readonly title: string;
+  /** For readers who do not see it. */
+  readonly description: string;
+  readonly points: readonly (readonly [x: number, y: number])[];
+  /** Least and greatest value of each axis. */
+  readonly x: readonly [number, number];
+  readonly y: readonly [number, number];
+  /** Where a perfect model would be: y for the leftmost and rightmost x. */
+  readonly ideal: (x: number) => number;
+  readonly names: readonly [x: string, y: string];
+}
+
+/** Points in a square, with the dashed line of a perfect model. */
+function cloud({ id, title, description, points, names, ideal, ...range }: Cloud): Markup {
+  const x = linearAxis(range.x, [EDGE, SIDE - 12], { count: 5, widen: true });
+  const y = linearAxis(range.y, [SIDE - EDGE, 12], { count: 5, widen: true });
   const [from, to] = [x.ticks[0]!, x.ticks.at(-1)!];
   return h(
     'svg',
     { class: 'chart square', viewBox: `0 0 ${SIDE} ${SIDE}`, role: 'img', 'aria-labelledby': `${id}-title ${id}-desc` },
-    h('title', { id: `${id}-title` }, 'Predictions against targets'),
-    h('desc', { id: `${id}-desc` }, `${pairs.length} dev examples; a perfect model is on the diagonal.`),
-    x.ticks.map((tick) => [
+    h('title', { id: `${id}-title` }, title),
+    h('desc', { id: `${id}-desc` }, description),
+    y.ticks.map((tick) => [
       h('line', { class: 'grid', x1: EDGE, x2: SIDE - 12, y1: y.at(tick), y2: y.at(tick) }),
       h('text', { class: 'tick', x: EDGE - 8, y: y.at(tick) + 4, 'text-anchor': 'end' }, show(tick)),
-      h('text', { class: 'tick', x: x.at(tick), y: SIDE - EDGE + 18, 'text-anchor': 'middle' }, show(tick)),
     ]),
-    h('line', { class: 'ideal', x1: x.at(from), y1: y.at(from), x2: x.at(to), y2: y.at(to) }),
-    pairs.map(([target, prediction]) =>
-      h('circle', { class: 'mark', cx: x.at(target).toFixed(1), cy: y.at(prediction).toFixed(1), r: 2.5 }),
+    x.ticks.map((tick) =>
+      h('text', { class: 'tick', x: x.at(tick), y: SIDE - EDGE + 18, 'text-anchor': 'middle' }, show(tick)),
     ),
-    h('text', { class: 'axis', x: (EDGE + SIDE - 12) / 2, y: SIDE - 6, 'text-anchor': 'middle' }, 'target'),
-    h('text', { class: 'axis', x: 0, y: 0, 'text-anchor': 'middle', transform: `translate(11 ${(SIDE - EDGE + 12) / 2}) rotate(-90)` }, 'prediction'), // prettier-ignore
+    h('line', { class: 'ideal', x1: x.at(from), y1: y.at(ideal(from)), x2: x.at(to), y2: y.at(ideal(to)) }),
+    points.map(([px, py]) => h('circle', { class: 'mark', cx: x.at(px).toFixed(1), cy: y.at(py).toFixed(1), r: 2.5 })),
+    h('text', { class: 'axis', x: (EDGE + SIDE - 12) / 2, y: SIDE - 6, 'text-anchor': 'middle' }, names[0]),
+    h('text', { class: 'axis', x: 0, y: 0, 'text-anchor': 'middle', transform: `translate(11 ${(SIDE - EDGE + 12) / 2}) rotate(-90)` }, names[1]), // prettier-ignore
   );
+}
+
+const bounds = (values: readonly number[]): [number, number] => [
+  values.reduce((a, b) => Math.min(a, b), Infinity),
+  values.reduce((a, b) => Math.max(a, b), -Infinity),
+];
+
+/** Predictions over targets; a perfect model is on the diagonal. */
+export function scatter(id: string, { pairs }: Scores): Markup {
+  const both = bounds(pairs.flat());
+  return cloud({
+    id,
+    title: 'Predictions against targets',
+    description: `${pairs.length} dev examples; a perfect model is on the diagonal.`,
+    points: pairs,
+    x: both,
+    y: both,
+    ideal: (x) => x,
+    names: ['target', 'prediction'],
+  });
+}
+
+/** Prediction − target over targets: what depends on the target is a tilt or a bow. */
+export function residuals(id: string, { pairs }: Scores): Markup {
+  const points = pairs.map(([target, prediction]) => [target, prediction - target] as const);
+  return cloud({
+    id,
+    title: 'Residuals',
+    description: `Prediction − target of ${pairs.length} dev examples; a perfect model is on the dashed line at 0.`,
+    points,
+    x: bounds(points.map(([x]) => x)),
+    y: bounds([0, ...points.map(([, y]) => y)]),
+    ideal: () => 0,
+    names: ['target', 'prediction − target'],
+  });
 }
 
 const ROW = 24;

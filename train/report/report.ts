@@ -3,7 +3,7 @@ import { stageNames, titleOf, type Run } from './curves.ts';
 import { differencesTable, duration, resultsTable, seedsTable, settings, stepsOf, swatch } from './compare.ts';
 import { h, raw, type Markup } from './markup.ts';
 import { fallback, stagePanels } from './panels.ts';
-import { confusionTable, leaves, rangeBars, scatter, type WireRange } from './plots.ts';
+import { confusionTable, leaves, rangeBars, residuals, scatter, type WireRange } from './plots.ts';
 import { show } from './scale.ts';
 import { STYLE } from './style.ts';
 
@@ -59,32 +59,29 @@ function evaluationSection(runs: readonly Run[]): Markup | undefined {
     h(
       'div',
       { class: 'grid' },
-      found.map(({ name, i, evaluation }) =>
-        h(
-          'section',
-          { class: 'card' },
-          h(
-            'h3',
-            {},
-            `${evaluation.kind === 'classes' ? 'Confusion matrix' : 'Predictions against targets'}${runs.length > 1 ? `: ${name}` : ''}`,
-          ),
-          evaluation.kind === 'classes'
-            ? confusionTable(evaluation)
-            : [scatter(`scatter-${i}`, evaluation), residualTable(evaluation.pairs)],
-        ),
-      ),
+      found.flatMap(({ name, i, evaluation }) => {
+        const run = runs.length > 1 ? `: ${name}` : '';
+        if (evaluation.kind === 'classes') return [answersCard(`Confusion matrix${run}`, confusionTable(evaluation))];
+        return [
+          answersCard(`Predictions against targets${run}`, scatter(`scatter-${i}`, evaluation)),
+          answersCard(`Residuals${run}`, residuals(`residuals-${i}`, evaluation), residualTable(evaluation.pairs)),
+        ];
+      }),
     ),
   );
 }
 
+const answersCard = (title: string, ...content: Markup[]): Markup =>
+  h('section', { class: 'card' }, h('h3', {}, title), content);
+
 /** Distribution of prediction − target. */
 function residualTable(pairs: readonly (readonly [number, number])[]): Markup {
-  const residuals = pairs.map(([target, prediction]) => prediction - target).toSorted((a, b) => a - b);
-  const at = (q: number): number => residuals[Math.round(q * (residuals.length - 1))]!;
-  const mean = residuals.reduce((a, b) => a + b, 0) / residuals.length;
+  const sorted = pairs.map(([target, prediction]) => prediction - target).toSorted((a, b) => a - b);
+  const at = (q: number): number => sorted[Math.round(q * (sorted.length - 1))]!;
+  const mean = sorted.reduce((a, b) => a + b, 0) / sorted.length;
   const rows: [string, number][] = [
     ['mean', mean],
-    ['root mean square', Math.sqrt(residuals.reduce((a, b) => a + b * b, 0) / residuals.length)],
+    ['root mean square', Math.sqrt(sorted.reduce((a, b) => a + b * b, 0) / sorted.length)],
     ['least', at(0)],
     ['5 %', at(0.05)],
     ['median', at(0.5)],

@@ -76,6 +76,7 @@ th,td{padding:6px 12px 6px 0;text-align:left;vertical-align:top;border-bottom:1p
 th{font-weight:600}
 td.number,th.number{text-align:right;padding-right:0;padding-left:16px}
 td.best{font-weight:700}
+th code{white-space:nowrap}
 details{margin-top:8px}
 summary{cursor:pointer;color:var(--soft);font-size:13px}
 details table{margin-top:6px;font-size:13px}
