@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { numeric } from '../cli/train-distill/options.ts';
 import { writeWhole } from '../cli/train-distill/evaluate.ts';
-import { onError } from '../cli/ui/colour.ts';
 import { packageFile } from '../cli/ui/package.ts';
 import { InputError } from '../common/errors.ts';
 import { taskInfo } from '../data/tasks.ts';
@@ -27,6 +26,7 @@ interface MeasureFlags extends Files {
   readonly only?: string[];
   readonly optional: boolean;
   readonly threads: number;
+  readonly quiet: boolean;
 }
 
 const positive = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });
@@ -46,7 +46,8 @@ const addMeasure = (command: Command): Command =>
     .option('--glue <dir>', 'folder of the official GLUE download')
     .option('--only <names>', 'rows whose task or TASK/PRESET is named, separated by commas', list)
     .option('--optional', 'optional rows too', false)
-    .option('--threads <n>', 'threads of training and export', positive('--threads'), 2);
+    .option('--threads <n>', 'threads of training and export', positive('--threads'), 2)
+    .option('--quiet', 'no progress on standard error', false);
 
 const placesOf = ({ runs, from, tokenizer, glue }: MeasureFlags): Places => ({
   RUNS: runs,
@@ -92,12 +93,11 @@ async function allRuns({
 async function renderPage({ rows, results, out }: Files): Promise<void> {
   const runs = runsOf(await readRows(rows), { threads: 2, tokenizer: true });
   await writeWhole(out, render(runs, await readLines(results)));
-  process.stderr.write(onError.dim(`${out} written\n`));
 }
 
 async function train(flags: MeasureFlags & { readonly train: boolean; readonly print: boolean }): Promise<void> {
   const runs = chosen(await allRuns(flags), flags);
-  const options = { places: placesOf(flags), results: flags.results, threads: flags.threads };
+  const options = { places: placesOf(flags), results: flags.results, threads: flags.threads, quiet: flags.quiet };
   for (const run of runs) {
     if (flags.print) {
       if (run.command !== undefined) process.stdout.write(`${shown(run.command)}\n`);
@@ -116,8 +116,8 @@ interface SecuredFlags extends MeasureFlags {
 
 async function secured(flags: SecuredFlags): Promise<void> {
   const runs = chosen(await allRuns(flags), flags).filter(({ variant }) => variant === 'student');
-  const { results, threads, texts, plan, calibrateSize, maxLength } = flags;
-  const options = { places: placesOf(flags), results, threads, texts, plan, calibrateSize, maxLength };
+  const { results, threads, quiet, texts, plan, calibrateSize, maxLength } = flags;
+  const options = { places: placesOf(flags), results, threads, quiet, texts, plan, calibrateSize, maxLength };
   for (const run of runs) {
     const trained = await measureModel(run, false, options);
     if (trained === undefined) process.stderr.write(`${run.folder}: not run\n`);

@@ -23,29 +23,37 @@ export function real(word: string, places: Places): string {
 export const shown = (words: readonly string[]): string => ['npx', ...words].join(' ');
 
 /**
- * Runs a command of the package in the root of the checkout, progress on standard error.
+ * Runs a command of the package in the root of the checkout; what it says on standard error is shown as it comes, or when quiet only if
+ * it fails.
  * @returns the JSON of the last line of its standard output
  * @throws Failure with its exit code
  */
-export async function runJson(words: readonly string[], places: Places): Promise<Record<string, unknown>> {
-  process.stderr.write(`${onError.dim(`$ ${shown(words)}`)}\n`);
-  return lastLine(await output([`cli/${words[0]}.js`, ...words.slice(1).map((word) => real(word, places)), '--json']));
+export async function runJson(
+  words: readonly string[],
+  { places, quiet }: { readonly places: Places; readonly quiet: boolean },
+): Promise<Record<string, unknown>> {
+  if (!quiet) process.stderr.write(`${onError.dim(`$ ${shown(words)}`)}\n`);
+  const args = words.slice(1).map((word) => real(word, places));
+  return lastLine(await output([`cli/${words[0]}.js`, ...args, '--json'], quiet));
 }
 
 /** A measurement of `bench`, with its progress. */
 export async function runBench(words: readonly string[]): Promise<unknown> {
-  return lastLine(await output(['bench/main.js', ...words, '--json']));
+  return lastLine(await output(['bench/main.js', ...words, '--json'], false));
 }
 
-async function output([program, ...args]: readonly string[]): Promise<string> {
+async function output([program, ...args]: readonly string[], quiet: boolean): Promise<string> {
   const child = spawn(process.execPath, [packageFile(`dist/${program}`), ...args], {
     cwd: packageFile('.'),
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', quiet ? 'pipe' : 'inherit'],
   });
   let out = '';
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (out += chunk));
+  let said = '';
+  child.stdout!.setEncoding('utf8').on('data', (chunk: string) => (out += chunk));
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (said += chunk));
   const code = await new Promise<number | null>((done, fail) => child.on('error', fail).on('close', done));
   if (code === 0) return out;
+  process.stderr.write(said);
   throw new Failure(`${program} ended with exit code ${code}`, 'see its lines above', code ?? 1);
 }
 

@@ -16,6 +16,8 @@ export interface MeasureOptions {
   /** The file of lines. */
   readonly results: string;
   readonly threads: number;
+  /** No progress. */
+  readonly quiet: boolean;
 }
 
 const folderOnDisk = (run: Run, places: Places): string =>
@@ -78,7 +80,7 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
   let record = await recordOf(run, places);
   if (record === undefined) {
     if (!train || run.command === undefined) return undefined;
-    await runJson(run.command, places);
+    await runJson(run.command, options);
     record = (await recordOf(run, places))!;
   }
   checkRecord(run, record, run.folder);
@@ -95,7 +97,7 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
   if (known) return { run, record };
   const measured = await runJson(
     ['train-distill', 'evaluate', folder, ...evaluationFlags(task), '--threads', String(threads)],
-    places,
+    options,
   );
   const machine = await thisMachine();
   await appendLine(results, {
@@ -147,7 +149,7 @@ export async function measureSecured({ run, record }: Trained, options: SecureOp
   const missing = (['clear', 'secured'] as const).filter((path) => !has(path));
   if (missing.length === 0) return;
   const work = await mkdtemp(join(tmpdir(), 'bench-results-'));
-  const places = { ...options.places, WORK: work };
+  const within = { places: { ...options.places, WORK: work }, quiet: options.quiet };
   try {
     const [bundles, float] = ['$WORK/bundles', '$WORK/float.jsonl'];
     const exporting = [
@@ -159,14 +161,14 @@ export async function measureSecured({ run, record }: Trained, options: SecureOp
       ...['train-distill', 'evaluate', run.folder, ...evaluationFlags(task)],
       ...['--threads', String(threads), '--predictions', float],
     ];
-    await runJson(exporting, places);
-    await runJson(predicting, places);
+    await runJson(exporting, within);
+    await runJson(predicting, within);
     for (const path of missing) {
       const evaluating = [
         ...['secure-infer', 'evaluate', bundles, ...evaluationFlags(task), '--truncate', '--against', float],
         ...(path === 'clear' ? ['--clear'] : ['--examples', String(options.texts)]),
       ];
-      const measured = await runJson(evaluating, places);
+      const measured = await runJson(evaluating, within);
       const machine = await thisMachine();
       const number = (name: string): number => measured[name] as number;
       const line: Line = {
