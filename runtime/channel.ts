@@ -5,6 +5,7 @@ import { PeerError } from '../common/errors.ts';
 /** Every sort of frame; the numbers are part of the wire format. */
 export const FRAME = {
   hello: 1, nonce: 2, bind: 3, open: 4, seed: 5, deal: 6, leaves: 7, input: 8, round: 9, check: 10, out: 11, failed: 12,
+  claim: 13, stale: 14,
 } as const; // prettier-ignore
 export type FrameType = keyof typeof FRAME;
 const NAMES = new Map(Object.entries(FRAME).map(([name, type]) => [type as number, name as FrameType]));

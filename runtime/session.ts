@@ -133,11 +133,20 @@ export class PartySession {
       this.#refuse('the parties have different session identifiers');
   }
 
-  /** BOUND → DEALT: K_i is derived from the assistant's S_i, which is erased. */
-  dealt(seed: Secret): void {
+  /**
+   * BOUND → DEALT: K_i is derived from the assistant's S_i, which is erased. Where it was dealt ahead, `deal` takes the place of the
+   * sid: the masks are one-time because the deal is burnt.
+   */
+  dealt(seed: Secret, deal?: Uint8Array): void {
     this.#from('BOUND', 'DEALT');
-    this.#key = sessionKey(this.#entropy.salt(this.sid, this.#reference), seed);
+    this.#key = sessionKey(this.#entropy.salt(deal ?? this.sid, this.#reference), seed);
     seed.erase();
+  }
+
+  /** DEALT: what reads the corrections that were dealt ahead; the key itself stays here. */
+  readStock<T>(read: (key: Secret) => T): T {
+    this.#in('DEALT');
+    return read(this.#key!);
   }
 
   /** DEALT: the leaf of this party's mask of the client's input; no other leaf ever leaves. */
@@ -267,10 +276,21 @@ export interface OpenRequest {
   readonly ctx: Uint8Array;
   readonly sid: Uint8Array;
   readonly nonces: Nonces;
+  /** The deal it claims, where it was dealt ahead. */
+  readonly deal?: Uint8Array;
 }
 
 const requestBytes = (r: OpenRequest): Uint8Array =>
-  fields(text('smpc/open/1'), r.reference, r.ctx, r.sid, r.nonces.client, r.nonces.party0, r.nonces.party1);
+  fields(
+    text('smpc/open/1'),
+    r.reference,
+    r.ctx,
+    r.sid,
+    r.nonces.client,
+    r.nonces.party0,
+    r.nonces.party1,
+    r.deal ?? new Uint8Array(0),
+  );
 
 /** The assistant's side: what has been opened by whom, and that nothing is dealt twice. */
 export class AssistantSessions {
@@ -283,10 +303,10 @@ export class AssistantSessions {
   }
 
   /**
-   * A party's OPEN. The first is remembered; the other party's equal one gives S_0, S_1, drawn now; a second one from the same
+   * A party's request. The first is remembered; true once the other party has made an equal one; a second one from the same
    * party, for a session already dealt, or a different one is refused, and the session is dead.
    */
-  open(party: 0 | 1, request: OpenRequest): readonly [Secret, Secret] | undefined {
+  both(party: 0 | 1, request: OpenRequest): boolean {
     const key = Buffer.from(request.reference).toString('base64');
     const bytes = requestBytes(request);
     if (!equalBytes(request.sid, sessionId(request.ctx, request.nonces)))
@@ -296,17 +316,19 @@ export class AssistantSessions {
     const first = this.#half.get(key);
     if (first === undefined) {
       this.#half.set(key, { party, request: bytes });
-      return undefined;
+      return false;
     }
     this.#half.delete(key);
     this.#burnt.burn(request.sid);
     if (first.party === party)
       throw new RefusedError(`party ${party} opened a session a second time; nothing is dealt twice`, AGAIN);
     if (!equalBytes(first.request, bytes)) throw new RefusedError('the parties opened different sessions', AGAIN);
-    return [
-      new Secret(this.#entropy.draw('seed0', request.reference)),
-      new Secret(this.#entropy.draw('seed1', request.reference)),
-    ];
+    return true;
+  }
+
+  /** S_0 and S_1 of a live session, drawn now. Call it once, where `both` said so. */
+  seeds({ reference }: OpenRequest): readonly [Secret, Secret] {
+    return [new Secret(this.#entropy.draw('seed0', reference)), new Secret(this.#entropy.draw('seed1', reference))];
   }
 
   /** Key of K_i for a dealt session. */

@@ -73,6 +73,21 @@ export function decodeOpen(bytes: Uint8Array, who: string): Open {
   return { hello: decodeHello(hello, who), check, ctx, sid, nonces: { client, party0, party1 } };
 }
 
+/** OPEN for a session whose randomness was dealt ahead: the deal, and the tally of the party's stock (`role/stock.ts`). */
+export interface Claim {
+  readonly open: Open;
+  readonly deal: Uint8Array;
+  readonly tally: Uint8Array;
+}
+
+export const encodeClaim = (c: Claim): Uint8Array => fields(encodeOpen(c.open), c.deal, c.tally);
+
+/** @throws PeerError naming `who` if the message is not a CLAIM; `tallyBytes` are due in its tally */
+export function decodeClaim(bytes: Uint8Array, who: string, tallyBytes: number): Claim {
+  const [open, deal, tally] = parseFields(bytes, 3, who) as [Uint8Array, Uint8Array, Uint8Array];
+  return { open: decodeOpen(open, who), deal: sized(deal, HASH_BYTES, who), tally: sized(tally, tallyBytes, who) };
+}
+
 /** What the client gets once its session is bound and dealt for. */
 export interface Leaves {
   readonly nonces: { readonly party0: Uint8Array; readonly party1: Uint8Array };

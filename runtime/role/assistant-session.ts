@@ -3,14 +3,16 @@ import type { Failure } from '../../common/errors.ts';
 import { PeerError, RefusedError } from '../../common/errors.ts';
 import type { Program } from '../../protocol/program.ts';
 import { wireTypes } from '../../protocol/resolve.ts';
-import type { Words } from '../../ring/index.ts';
+import type { Factor } from '../../ring/index.ts';
 import type { Secret } from '../../ring/secret.ts';
 import type { Channel } from '../channel.ts';
 import { deal, encodeCorrections } from '../deal.ts';
 import { encodeSession, equalBytes, hex, type Certificates, type SessionFields } from '../encoding.ts';
 import { maskSource, sessionContext, type Entropy } from '../keys.ts';
 import { AssistantSessions, type OpenRequest } from '../session.ts';
-import { decodeOpen, HANDSHAKE_LIMIT, type Open } from '../wire.ts';
+import { decodeClaim, decodeOpen, HANDSHAKE_LIMIT, HASH_BYTES, type Open } from '../wire.ts';
+import { splitSeeds } from './deal-ahead.ts';
+import { decodeTally, TALLY_BYTES, type Stock } from './stock.ts';
 
 /** What an assistant serves. */
 export interface AssistantModel {
@@ -18,8 +20,8 @@ export interface AssistantModel {
   readonly session: Omit<SessionFields, 'lengths'>;
   /** HKDF(M_i, "smpc/check/1") of both parties. */
   readonly checks: readonly [Uint8Array, Uint8Array];
-  /** B in ring n; one per process. */
-  maskedWeight(name: string, n: number): Words;
+  /** B for products in ring n; one per process. */
+  maskedWeight(name: string, n: number): Factor;
 }
 
 export interface AssistantOptions {
@@ -27,6 +29,8 @@ export interface AssistantOptions {
   /** Milliseconds one party waits for the other. */
   readonly patience: number;
   readonly entropy: Entropy;
+  /** Deals it made ahead, and the key under which it keeps their seeds. */
+  readonly ahead?: { readonly stock: Stock; readonly keeper: Secret };
 }
 
 interface Waiting {
@@ -56,10 +60,17 @@ export class Assistant {
    */
   async serve(party: 0 | 1, channel: Channel): Promise<void> {
     try {
-      const { payload } = await channel.receive(['open'], HANDSHAKE_LIMIT);
-      const open = decodeOpen(payload, channel.peer);
-      this.#check(party, open);
-      await this.#open(party, channel, open);
+      const { type, payload } = await channel.receive(['open', 'claim'], HANDSHAKE_LIMIT);
+      if (type === 'open') {
+        const open = decodeOpen(payload, channel.peer);
+        this.#check(party, open);
+        await this.#open(party, channel, open, undefined);
+      } else {
+        const { open, deal, tally } = decodeClaim(payload, channel.peer, TALLY_BYTES);
+        this.#check(party, open);
+        await this.#tally(party, channel, tally);
+        await this.#open(party, channel, open, deal);
+      }
     } catch (error) {
       await channel.send('failed', new Uint8Array(0)).catch(() => {});
       throw error;
@@ -90,26 +101,42 @@ export class Assistant {
     wireTypes(this.#model.program, { lengths: session.lengths, heads: this.#model.program.heads });
   }
 
-  async #open(party: 0 | 1, channel: Channel, open: Open): Promise<void> {
-    const request: OpenRequest = { reference: open.hello.reference, ctx: open.ctx, sid: open.sid, nonces: open.nonces };
+  /** A party whose folder came back from a backup is told so, and gets nothing. */
+  async #tally(party: 0 | 1, channel: Channel, tally: Uint8Array): Promise<void> {
+    const stock = this.#options.ahead?.stock;
+    if (stock === undefined) {
+      throw new RefusedError(
+        `party ${party} claims a deal; this assistant serves none`,
+        'start it with the --stock that secure-infer deal wrote for it',
+      );
+    }
+    if (await stock.note(`party${party}`, decodeTally(tally))) return;
+    await channel.send('stale', new Uint8Array(0));
+    throw new RefusedError(`party ${party} serves an older copy of its stock`, 'it discards what it has');
+  }
+
+  async #open(party: 0 | 1, channel: Channel, open: Open, deal: Uint8Array | undefined): Promise<void> {
+    const { ctx, sid, nonces } = open;
+    const request: OpenRequest = { reference: open.hello.reference, ctx, sid, nonces, ...(deal && { deal }) };
     const key = hex(request.reference);
     const first = this.#waiting.get(key);
-    let seeds: readonly [Secret, Secret] | undefined;
+    let both: boolean;
     try {
-      seeds = this.#sessions.open(party, request);
+      both = this.#sessions.both(party, request);
     } catch (error) {
       this.#waiting.delete(key);
       first?.reject(error as Failure);
       throw error;
     }
-    if (seeds === undefined) {
+    if (!both) {
       await this.#wait(key, channel, open, request);
       return;
     }
     this.#waiting.delete(key);
     const channels: [Channel, Channel] = party === 1 ? [first!.channel, channel] : [channel, first!.channel];
     try {
-      await this.#deal(channels, open, request, seeds);
+      if (deal === undefined) await this.#deal(channels, open, request, this.#sessions.seeds(request));
+      else await this.#release(channels, open, deal);
       first!.resolve();
     } catch (error) {
       first!.reject(error as Failure);
@@ -144,6 +171,22 @@ export class Assistant {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Gives out the seeds of a deal that was made ahead, after burning it: party 1 has the corrections. */
+  async #release(channels: [Channel, Channel], open: Open, id: Uint8Array): Promise<void> {
+    const { stock, keeper } = this.#options.ahead!;
+    const deal = await stock.burn(id);
+    try {
+      if (!equalBytes(encodeSession(deal.header.session), encodeSession(open.hello.session)))
+        throw new RefusedError('the parties claim a deal for texts of other lengths', 'ask again');
+      const seeds = splitSeeds(await deal.records(keeper).next(2 * HASH_BYTES));
+      await Promise.all(channels.map((channel, i) => channel.send('seed', seeds[i]!.bytes)));
+      for (const seed of seeds) seed.erase();
+    } finally {
+      await deal.close();
+    }
+    await Promise.all(channels.map((channel) => channel.closed));
   }
 
   async #deal(

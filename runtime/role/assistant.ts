@@ -1,26 +1,25 @@
 /** The assistant as a server: both parties come to it, it goes to nobody. */
 import { RefusedError } from '../../common/errors.ts';
 import type { AssistantBundle } from '../../export/bundle.ts';
-import { resize } from '../../ring/index.ts';
-import { inRing } from '../context.ts';
+import { factors, makeReady } from '../context.ts';
 import { equalBytes, fromHex, hex } from '../encoding.ts';
 import { masterCheck, SYSTEM_ENTROPY } from '../keys.ts';
 import { parseAddress, servingCertificates } from '../transport/deployment.ts';
 import { serveRoles } from '../transport/tls.ts';
 import { Assistant, type AssistantModel } from './assistant-session.ts';
+import { keeperKey } from './deal-ahead.ts';
+import { Stock } from './stock.ts';
 import { sessionFields, Sessions, type RoleOptions, type Running } from './server.ts';
 
 /** What an assistant serves, from its bundle. */
 export function assistantModel(bundle: AssistantBundle): AssistantModel {
   const session = sessionFields(bundle.manifest, bundle.program);
+  const B = factors(bundle.program, (name) => ({ B: bundle.maskedWeight(name) }));
   return {
     program: bundle.program,
     session,
     checks: [masterCheck(session.modelId, bundle.seeds[0]), masterCheck(session.modelId, bundle.seeds[1])],
-    maskedWeight: inRing((name, n) => {
-      const B = bundle.maskedWeight(name);
-      return B.n === n ? B : resize(B, n);
-    }),
+    maskedWeight: (name, n) => B(name, n).B,
   };
 }
 
@@ -30,7 +29,7 @@ export function assistantModel(bundle: AssistantBundle): AssistantModel {
  */
 export async function startAssistant(
   bundle: AssistantBundle,
-  options: RoleOptions & { readonly served?: () => void },
+  options: RoleOptions & { readonly served?: () => void; /** Folder of deals made ahead. */ readonly stock?: string },
 ): Promise<Running> {
   const { deployment, identity, timeout, patience } = options;
   const own = deployment.assistant.fingerprint;
@@ -41,12 +40,17 @@ export async function startAssistant(
     );
   }
   const entropy = options.entropy ?? SYSTEM_ENTROPY;
-  const assistant = new Assistant(assistantModel(bundle), {
-    certificates: servingCertificates(deployment),
+  const sessions = new Sessions('assistant', options);
+  const model = assistantModel(bundle);
+  makeReady(model.program, model.maskedWeight);
+  const certificates = servingCertificates(deployment);
+  const stock = options.stock === undefined ? undefined : await Stock.open(options.stock, { holder: 'assistant', session: model.session, certificates, refused: (reason) => sessions.report(reason) }); // prettier-ignore
+  const assistant = new Assistant(model, {
+    certificates,
     patience,
     entropy,
+    ...(stock && { ahead: { stock, keeper: keeperKey(model.session.modelId, bundle.seeds) } }),
   });
-  const sessions = new Sessions('assistant', options);
   const parties = new Map([
     [deployment.party0.fingerprint, 'party 0'],
     [deployment.party1.fingerprint, 'party 1'],

@@ -25,8 +25,10 @@ import {
 import { execute, type Opened } from '../execute.ts';
 import type { Entropy } from '../keys.ts';
 import { PartySession, type BurntSids } from '../session.ts';
-import { decodeHello, decodeNonces, encodeHello, encodeLeaves, encodeNonces, encodeOpen, encodeOut, HANDSHAKE_LIMIT, HASH_BYTES, type Counted, type Hello } from '../wire.ts'; // prettier-ignore
+import { decodeHello, decodeNonces, encodeClaim, encodeHello, encodeLeaves, encodeNonces, encodeOpen, encodeOut, HANDSHAKE_LIMIT, HASH_BYTES, type Counted, type Hello, type Open } from '../wire.ts'; // prettier-ignore
+import { Agreement, discarded, NONCES_BYTES, NOTE_LIMIT, type StockUse } from './agreement.ts';
 import { DealtStream } from './dealt-stream.ts';
+import { encodeTally, type Deal } from './stock.ts';
 
 /** What a party serves. */
 export interface ServedModel extends PartyModel {
@@ -38,6 +40,9 @@ export interface ServedModel extends PartyModel {
 /** Most texts, and tokens of them all, of one session. */
 export const MAX_TEXTS = 64;
 export const MAX_TOKENS = 4096;
+
+/** Milliseconds between the moments, counted from the beginning of a session, at which a client may hear that it failed. */
+export const FAILURE_FLOOR = 1_000;
 
 /** How a party reaches the others in one session. */
 export interface Links {
@@ -78,6 +83,10 @@ export interface PartyOptions {
   readonly observer?: Observer;
   /** Bytes of dealt words, and of work done ahead, that wait in memory. */
   readonly budget?: number;
+  /** In place of FAILURE_FLOOR; 0 tells the client at once. */
+  readonly failureFloor?: number;
+  /** Sessions are dealt ahead; live, by the assistant, if absent. */
+  readonly stock?: StockUse;
 }
 
 /** A run about to begin. */
@@ -122,6 +131,8 @@ class Serving {
   #channels: Channel[];
   #watch: Watch | undefined;
   #prepared: Prepared | undefined;
+  #deal: Deal | undefined;
+  readonly #begun = performance.now();
 
   constructor(model: ServedModel, data: StaticData, links: Links, options: PartyOptions) {
     this.#model = model;
@@ -146,11 +157,15 @@ class Serving {
       return await Promise.race([this.#flow(watch), aborted]);
     } catch (error) {
       const reason = this.#session.die(error as Failure);
-      // Every failure looks the same to the others: one empty message.
-      await Promise.all(this.#channels.map((channel) => channel.send('failed', new Uint8Array(0)).catch(() => {})));
+      // Every failure looks the same to the others: one empty message; to the client at a time that does not depend on the cause.
+      const tell = (channel: Channel): Promise<void> => channel.send('failed', new Uint8Array(0)).catch(() => {});
+      const { client } = this.#links;
+      const roles = this.#channels.filter((channel) => channel !== client).map(tell);
+      await Promise.all([...roles, this.#floor().then(() => tell(client))]);
       throw reason;
     } finally {
       this.#prepared?.ahead.stop();
+      await this.#deal?.close();
       for (const channel of this.#channels) channel.close();
     }
   }
@@ -184,23 +199,19 @@ class Serving {
 
     await client.send('hello', encodeHello({ ...hello, session: own }));
     const clientNonce = await expect(client, 'nonce', HASH_BYTES);
-    await peer.send('nonce', encodeNonces(clientNonce, nonce));
-    const theirs = decodeNonces(await expect(peer, 'nonce', 2 * HASH_BYTES));
+    const agreement = new Agreement(this.#model.party, this.#options.stock, own);
+    await peer.send('nonce', concat(encodeNonces(clientNonce, nonce), await agreement.note()));
+    const { payload: said } = await peer.receive(['nonce'], NONCES_BYTES + NOTE_LIMIT);
+    const theirs = decodeNonces(said.subarray(0, NONCES_BYTES));
     if (!equalBytes(theirs.client, clientNonce))
       throw new PeerError('the client sent the parties different nonces', 'ask again');
+    await agreement.heard(said.subarray(NONCES_BYTES));
     const nonces = this.#nonces(clientNonce, nonce, theirs.own);
     const sid = session.identify(nonces);
-    await peer.send('bind', sid);
-    session.bind(await expect(peer, 'bind', HASH_BYTES));
+    await this.#bind(agreement, peer, sid);
 
     const open = { hello: { ...hello, session: own, client: this.#links.clientCertificate }, check: this.#model.check };
-    await assistant.send('open', encodeOpen({ ...open, ctx: session.ctx, sid, nonces }));
-    session.dealt(new Secret(Uint8Array.from(await expect(assistant, 'seed', HASH_BYTES))));
-    const dealt =
-      this.#model.party === 1
-        ? new DealtStream(assistant, this.#model.program, question.dims, this.#options.budget)
-        : undefined;
-    if (dealt === undefined) assistant.close();
+    const dealt = await this.#seed({ ...open, ctx: session.ctx, sid, nonces }, assistant, question.dims);
 
     const prepared = this.#prepare(question, dealt);
     prepared.input = await this.#input(question, nonces, peer);
@@ -221,6 +232,48 @@ class Serving {
     return counted;
   }
 
+  /** Compares sids; with them party 1 tells which deal it took, if sessions are dealt ahead. From here on the deal is burnt. */
+  async #bind(agreement: Agreement, peer: Channel, sid: Uint8Array): Promise<void> {
+    const keep = (deal: Deal | undefined): void => void (this.#deal = deal);
+    if (this.#model.party === 1) {
+      const { deal, choice } = await agreement.choose();
+      keep(deal);
+      await peer.send('bind', concat(sid, choice));
+      this.#session.bind(await expect(peer, 'bind', HASH_BYTES));
+      return;
+    }
+    await peer.send('bind', sid);
+    const theirs = await expect(peer, 'bind', HASH_BYTES + agreement.choiceBytes);
+    this.#session.bind(theirs.subarray(0, HASH_BYTES));
+    keep(await agreement.chosen(theirs.subarray(HASH_BYTES)));
+  }
+
+  /** Asks the assistant for this party's seed, of a live session or of the deal it burnt; party 1 gets its corrections from there or the deal. */
+  async #seed(open: Open, assistant: Channel, dims: Dims): Promise<DealtStream | undefined> {
+    const { party, program } = this.#model;
+    const deal = this.#deal;
+    if (deal === undefined) {
+      await assistant.send('open', encodeOpen(open));
+      this.#session.dealt(new Secret(Uint8Array.from(await expect(assistant, 'seed', HASH_BYTES))));
+      if (party === 1) {
+        const next = async (limit: number): Promise<Uint8Array> => (await assistant.receive(['deal'], limit)).payload;
+        return new DealtStream(next, program, dims, this.#options.budget);
+      }
+      assistant.close();
+      return undefined;
+    }
+    const { stock } = this.#options.stock!;
+    await assistant.send('claim', encodeClaim({ open, deal: deal.header.id, tally: encodeTally(stock.tally) }));
+    const { type, payload } = await assistant.receive(['seed', 'stale'], HASH_BYTES);
+    if (type === 'stale') throw await discarded(stock);
+    if (payload.length !== HASH_BYTES) throw new PeerError('the assistant sent a malformed seed', 'run the same version everywhere'); // prettier-ignore
+    this.#session.dealt(new Secret(Uint8Array.from(payload)), deal.header.id);
+    assistant.close();
+    if (party === 0) return undefined;
+    const records = this.#session.readStock((key) => deal.records(key));
+    return new DealtStream((limit) => records.next(limit), program, dims, this.#options.budget);
+  }
+
   /** The output share and its tags: an answer only to a client who gets the same tags from the other party. */
   #seal(dims: Dims, output: Words, flags: readonly Words[], theirs: Uint8Array): Uint8Array {
     const { party, program } = this.#model;
@@ -228,6 +281,17 @@ class Serving {
     const { y, tags } = sealOutput(party, program, dims, K, output, flags);
     K.erase();
     return concat(pack(y), pack(tags));
+  }
+
+  /** Resolves at the next multiple of the floor since the session began, or when the client has left. */
+  async #floor(): Promise<void> {
+    const floor = this.#options.failureFloor ?? FAILURE_FLOOR;
+    if (floor === 0) return;
+    const passed = performance.now() - this.#begun;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const due = new Promise<void>((resolve) => (timer = setTimeout(resolve, (Math.floor(passed / floor) + 1) * floor - passed))); // prettier-ignore
+    await Promise.race([due, this.#links.client.closed]);
+    clearTimeout(timer);
   }
 
   #keep(channel: Channel): void {

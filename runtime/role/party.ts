@@ -4,11 +4,13 @@ import type { PartyBundle } from '../../export/bundle.ts';
 import { tableRows } from '../../protocol/gates/embedding.ts';
 import { packedBytes } from '../../ring/index.ts';
 import type { Channel } from '../channel.ts';
-import { staticData } from '../context.ts';
+import { makeReady, staticData } from '../context.ts';
 import { equalBytes, fromHex, hex } from '../encoding.ts';
 import { masterCheck, SYSTEM_ENTROPY } from '../keys.ts';
 import { BurntSids } from '../session.ts';
 import { parseAddress, servingCertificates } from '../transport/deployment.ts';
+import type { StockUse } from './agreement.ts';
+import { Stock } from './stock.ts';
 import { connectRole, serveClients, serveRoles } from '../transport/tls.ts';
 import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Hello } from '../wire.ts';
 import {
@@ -110,6 +112,28 @@ export interface PartyServerOptions extends RoleOptions {
   readonly watch?: (reference: Uint8Array) => Watch;
   readonly observer?: Observer;
   readonly budget?: number;
+  /** Milliseconds, see `FAILURE_FLOOR`. */
+  readonly failureFloor?: number;
+  /** Folder of deals made ahead; `live` lets the assistant deal where it has none that fits. */
+  readonly stock?: { readonly dir: string; readonly live: boolean };
+}
+
+/** Opens the stock of a party and says what it has. */
+async function openStock(model: ServedModel, options: PartyServerOptions): Promise<StockUse | undefined> {
+  const { stock: given, deployment, log } = options;
+  if (given === undefined) return undefined;
+  const who = `party ${model.party}`;
+  const stock = await Stock.open(given.dir, {
+    holder: `party${model.party}`,
+    session: model.session,
+    certificates: servingCertificates(deployment),
+    refused: ({ message, hint }) => log(`${who}: ${message} (${hint})`),
+  });
+  const counts = [...(await stock.count())].map(([lengths, deals]) => `${deals} of ${lengths} tokens`);
+  log(`${who}: dealt ahead: ${counts.length === 0 ? 'nothing' : counts.join(', ')}`);
+  const fellBack = (lengths: readonly number[]): void =>
+    log(`${who}: nothing dealt ahead for ${lengths.join(', ')} tokens: dealt live`);
+  return given.live ? { stock, live: { fellBack } } : { stock };
 }
 
 /**
@@ -129,6 +153,8 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
   }
   const model = servedModel(bundle);
   const data = staticData(model);
+  makeReady(model.program, data.weight);
+  const stock = await openStock(model, options);
   const sessions = new Sessions(who, options);
   const meeting = new Meeting(patience);
   const reach = { identity, patience, timeout };
@@ -192,8 +218,10 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
           return;
         }
         const links: Links = { client, clientCertificate, peer, assistant };
-        const { watch, observer, budget } = options;
+        const { watch, observer, budget, failureFloor } = options;
         const extra = {
+          ...(stock === undefined ? {} : { stock }),
+          ...(failureFloor === undefined ? {} : { failureFloor }),
           ...(watch === undefined ? {} : { watch }),
           ...(observer === undefined ? {} : { observer }),
           ...(budget === undefined ? {} : { budget }),

@@ -241,8 +241,9 @@ describe('the assistant', () => {
   it('draws two seeds on equal requests of both parties', () => {
     const assistant = new AssistantSessions(SYSTEM_ENTROPY);
     const r = request();
-    expect(assistant.open(1, r)).toBeUndefined();
-    const seeds = assistant.open(0, r)!;
+    expect(assistant.both(1, r)).toBe(false);
+    expect(assistant.both(0, r)).toBe(true);
+    const seeds = assistant.seeds(r);
     expect(seeds.map((s) => s.bytes.length)).toEqual([32, 32]);
     expect(hex(seeds[0].bytes)).not.toBe(hex(seeds[1].bytes));
   });
@@ -250,32 +251,32 @@ describe('the assistant', () => {
   it.each([[0], [1]] as const)('refuses a second request of party %i: nothing is dealt twice', (party) => {
     const assistant = new AssistantSessions(SYSTEM_ENTROPY);
     const r = request();
-    assistant.open(0, r);
-    assistant.open(1, r);
-    expect(() => assistant.open(party, r)).toThrow(/dealt twice/);
+    assistant.both(0, r);
+    assistant.both(1, r);
+    expect(() => assistant.both(party, r)).toThrow(/dealt twice/);
   });
 
   it('refuses a party that plays both', () => {
     const assistant = new AssistantSessions(SYSTEM_ENTROPY);
     const r = request();
-    assistant.open(0, r);
-    expect(() => assistant.open(0, r)).toThrow(/second time/);
-    expect(() => assistant.open(1, r)).toThrow(/second time/);
+    assistant.both(0, r);
+    expect(() => assistant.both(0, r)).toThrow(/second time/);
+    expect(() => assistant.both(1, r)).toThrow(/second time/);
   });
 
   it('refuses requests that differ, and a sid that is not of its nonces', () => {
     const assistant = new AssistantSessions(SYSTEM_ENTROPY);
     const [a, b] = [request(), request()];
-    assistant.open(0, a);
-    expect(() => assistant.open(1, b)).toThrow(/different sessions/);
-    expect(() => new AssistantSessions(SYSTEM_ENTROPY).open(0, { ...a, sid: b.sid })).toThrow(/not that of its nonces/);
+    assistant.both(0, a);
+    expect(() => assistant.both(1, b)).toThrow(/different sessions/);
+    expect(() => new AssistantSessions(SYSTEM_ENTROPY).both(0, { ...a, sid: b.sid })).toThrow(/not that of its nonces/);
   });
 
   it('deals nothing for a session it has abandoned', () => {
     const assistant = new AssistantSessions(SYSTEM_ENTROPY);
     const r = request();
-    assistant.open(0, r);
+    assistant.both(0, r);
     assistant.abandon(r);
-    expect(() => assistant.open(1, r)).toThrow(/dealt twice/);
+    expect(() => assistant.both(1, r)).toThrow(/dealt twice/);
   });
 });

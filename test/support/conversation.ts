@@ -4,11 +4,14 @@ import { readBundle, type AssistantBundle, type ClientBundle, type PartyBundle }
 import { channelPair, FAITHFUL, type Channel, type Fault } from '../../runtime/channel.ts';
 import { ask, clientModel, type Answer, type Question } from '../../runtime/client/ask.ts';
 import { staticData } from '../../runtime/context.ts';
-import type { Certificates } from '../../runtime/encoding.ts';
+import { fromHex, type Certificates } from '../../runtime/encoding.ts';
 import { seededEntropy, type Entropy } from '../../runtime/keys.ts';
 import { assistantModel } from '../../runtime/role/assistant.ts';
 import { Assistant } from '../../runtime/role/assistant-session.ts';
 import { servedModel } from '../../runtime/role/party.ts';
+import type { StockUse } from '../../runtime/role/agreement.ts';
+import { keeperKey } from '../../runtime/role/deal-ahead.ts';
+import type { Stock } from '../../runtime/role/stock.ts';
 import { serveSession, type Links } from '../../runtime/role/party-session.ts';
 import type { Words } from '../../ring/index.ts';
 import { BurntSids } from '../../runtime/session.ts';
@@ -39,6 +42,10 @@ export interface ConversationOptions {
   readonly timeout?: number;
   readonly faults?: Partial<Record<Direction, Fault>>;
   readonly question?: Question;
+  /** Milliseconds; none if absent. */
+  readonly failureFloor?: number;
+  /** Deals made ahead, of party 0, party 1 and the assistant. */
+  readonly stocks?: { readonly parties: readonly [StockUse?, StockUse?]; readonly assistant?: Stock };
   /** Gets party 1's rounding words by gate. */
   readonly rounding?: Map<string, Words>;
 }
@@ -75,6 +82,12 @@ export async function converse(bundles: Bundles, options: ConversationOptions = 
     certificates: CERTIFICATES,
     patience: timeout,
     entropy,
+    ...(options.stocks?.assistant && {
+      ahead: {
+        stock: options.stocks.assistant,
+        keeper: keeperKey(fromHex(bundles.assistant.manifest.modelId), bundles.assistant.seeds),
+      },
+    }),
   });
   const dealt = dealing.map(([, end], i) => settled(assistant.serve(i as 0 | 1, end)));
   const parties = bundles.parties.map((bundle, i) => {
@@ -96,6 +109,8 @@ export async function converse(bundles: Bundles, options: ConversationOptions = 
         certificates: CERTIFICATES,
         entropy,
         burnt: new BurntSids(),
+        failureFloor: options.failureFloor ?? 0,
+        ...(options.stocks?.parties[i] && { stock: options.stocks.parties[i] }),
         watch: () => (i === 1 ? { rounding: (gate, u) => void options.rounding?.set(gate.name, u) } : {}),
       }),
     );
