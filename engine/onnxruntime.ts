@@ -12,23 +12,28 @@ import {
   type TensorData,
 } from './engine.ts';
 import type { Graph, Node } from './graph/index.ts';
+import { planInPlace } from './in-place.ts';
+import { loadNative, type Native } from './native.ts';
 import { emitOnnx, type OnnxModel } from './onnx/emit.ts';
 
 export interface EngineOptions {
   /** Threads inside one operation; part of what decides the bits. */
   readonly threads: number;
+  /** Take optimiser steps in place in native code (default: where it was built). The bits are the same. */
+  readonly native?: boolean;
 }
 
 /** An engine with a fixed number of threads; operations run one after the other. */
-export function createEngine({ threads }: EngineOptions): Engine {
+export function createEngine({ threads, native = true }: EngineOptions): Engine {
   if (!Number.isInteger(threads) || threads < 1) throw new Error(`threads: ${threads}`);
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  const addon = native ? loadNative() : undefined;
   return {
     name: `onnxruntime-node ${version}`,
     threads,
     createState: (tensors) => new HostState(tensors),
-    compile: (graph, outputs, state) => compile(threads, graph, outputs, new Map(), own(state)),
-    compileStep: (graph, outputs, updates, state) => compile(threads, graph, outputs, updates, own(state)),
+    compile: (graph, outputs, state) => compile(threads, undefined, graph, outputs, new Map(), own(state)),
+    compileStep: (graph, outputs, updates, state) => compile(threads, addon, graph, outputs, updates, own(state)),
   };
 }
 
@@ -100,6 +105,7 @@ const NEXT = 'next:';
 
 async function compile(
   threads: number,
+  native: Native | undefined,
   graph: Graph,
   outputs: Readonly<Record<string, Node>>,
   updates: ReadonlyMap<string, Node>,
@@ -111,8 +117,11 @@ async function compile(
     if (slot === undefined) throw new Error(`update of ${name}, which the state does not hold`);
     if (node.shape.join() !== slot.dims.join() || node.dtype !== 'float32')
       throw new Error(`update of ${name} has shape (${node.shape.join(', ')}), the state (${slot.dims.join(', ')})`);
-    all[NEXT + name] = node;
   }
+  const inPlace = native === undefined ? undefined : planInPlace(updates, native, threads);
+  const replaced = new Map([...updates].filter(([name]) => inPlace?.names.has(name) !== true));
+  for (const [name, node] of replaced) all[NEXT + name] = node;
+  Object.assign(all, inPlace?.outputs);
   const model = emitOnnx(graph, all);
   const session = await createSession(model, threads);
 
@@ -131,7 +140,12 @@ async function compile(
     const results = await session.run(gather(feeds));
     // The binding copies every output into a new tensor even if it is given one to write to, so the returned tensor
     // becomes the state.
-    for (const name of updates.keys()) state!.slots.set(name, results[NEXT + name] as Tensor);
+    for (const name of replaced.keys()) state!.slots.set(name, results[NEXT + name] as Tensor);
+    inPlace?.apply(
+      (name) => state!.slots.get(name)!.data as Float32Array,
+      (name) => fromTensor(results[name] as Tensor).data,
+      (name) => feeds[name]?.data,
+    );
     return Object.fromEntries(Object.keys(outputs).map((name) => [name, fromTensor(results[name] as Tensor)]));
   };
   const step = async (feeds: Feeds): Promise<Record<string, TensorData>> => {

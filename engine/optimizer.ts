@@ -1,19 +1,7 @@
 /** The Adam family with clipped gradients, as nodes of the training graph. */
 import { scalar, elements, type Feeds } from './engine.ts';
-import {
-  add,
-  div,
-  gather,
-  minimum,
-  mul,
-  putRows,
-  sqrt,
-  square,
-  sub,
-  sumSquares,
-  type Graph,
-  type Node,
-} from './graph/index.ts';
+import { add, div, minimum, mul, sqrt, square, sumSquares, type Graph, type Node } from './graph/index.ts';
+import { adamStep } from './graph/ops/adam.ts';
 import { scatterRowsOp } from './graph/ops/gather.ts';
 
 export interface OptimizerOptions {
@@ -98,20 +86,22 @@ function adam(
     const p = graph.parameter(name, shape);
     const { rows, values: g } = stored(gradient);
     const [weight1, weight2] = method === 'bertadam' ? weights(sqrt(squares.get(name)!)) : whole;
-    // Rows that no token touched have gradient 0: there the moment only decays.
-    const moment = (stateName: string, beta: number, gained: Node): Node => {
-      const old = graph.parameter(stateName, shape);
-      const decayed = mul(old, beta);
-      // Read from the old moment, so that the runtime may write the rows into the decayed one in place.
-      return rows === undefined
-        ? add(decayed, gained)
-        : putRows(decayed, rows, add(mul(gather(old, rows), beta), gained));
-    };
-    const m = moment(firstMoment(name), beta1, mul(g, weight1));
-    const v = moment(secondMoment(name), beta2, mul(mul(g, g), weight2));
-    const step = mul(div(m, add(sqrt(v), input('epsilon'))), input('rate'));
-    const kept = weightDecay !== 0 && decays(name) ? mul(p, input('decay')) : p;
-    updates.set(name, sub(kept, step)).set(firstMoment(name), m).set(secondMoment(name), v);
+    // Rows that no token touched have gradient 0: there the moments only decay.
+    const next = adamStep({
+      parameter: p,
+      m: graph.parameter(firstMoment(name), shape),
+      v: graph.parameter(secondMoment(name), shape),
+      gradient: g,
+      rows,
+      beta1,
+      beta2,
+      weight1,
+      weight2,
+      rate: input('rate'),
+      epsilon: input('epsilon'),
+      decay: weightDecay !== 0 && decays(name) ? input('decay') : undefined,
+    });
+    updates.set(name, next.parameter).set(firstMoment(name), next.m).set(secondMoment(name), next.v);
     for (const stateName of [firstMoment(name), secondMoment(name)])
       moments.set(stateName, { shape, data: new Float32Array(elements(shape)) });
   }

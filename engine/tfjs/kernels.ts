@@ -76,6 +76,7 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   cast: ({ tf }, node, [x]) => tf.cast(x!, TYPES[node.dtype]),
   stopGradient: same,
   withGradient: same,
+  adam: same,
   /** Given output `index` of its operand. */
   part: same,
 
