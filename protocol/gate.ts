@@ -2,7 +2,7 @@
  * A gate: functionality, precondition, cost, error, dealer half, party half and clear half side by side, one file a gate.
  * Randomness is an argument and gates do no I/O: a party half yields what it opens, a driver moves the bytes.
  */
-import { sub, xor, type Words } from '../ring/index.ts';
+import { sub, xor, type Factor, type Words } from '../ring/index.ts';
 import type { Gate, Resolved, TensorSpec, TrigTable } from './program.ts';
 import type { Dims, Shape } from './shape.ts';
 
@@ -87,8 +87,11 @@ export interface PartyContext {
   mask(gate: Resolved, kind: Kind, n: number, length: number): Words;
   /** This party's share of a dealt word: party 0 expands it from its seed, party 1 has the assistant's correction. */
   dealt(gate: Resolved, kind: Kind, n: number, length: number): Words;
-  /** Masked tensor in ring n: F, and V = F + B_0 at party 0, V = B_1 at party 1. */
-  weight(name: string, n: number): { readonly F: Words; readonly V: Words };
+  /**
+   * Masked tensor for products in ring n: F, and V = F + B_0 at party 0, V = B_1 at party 1. A matrix may come packed, from any
+   * ring ≥ n; a row comes as words of ring n.
+   */
+  weight(name: string, n: number): { readonly F: Factor; readonly V: Factor };
   /** This party's additive share of a static tensor, reduced to ring n. */
   share(name: string, n: number): Words;
   /** A client's message to both parties (`E1`, `E2` of the embedding). */
@@ -105,8 +108,8 @@ export interface DealerContext {
   mask(gate: Resolved, kind: Kind, party: 0 | 1, n: number, length: number): Words;
   /** Deals shares of `value`: party 0's is its pad, party 1 is sent value − pad (`dealtShare`; value ⊕ pad for `XOR_KINDS`). */
   deal(gate: Resolved, kind: Kind, value: Words): void;
-  /** B = B_0 + B_1 in ring n. */
-  maskedWeight(name: string, n: number): Words;
+  /** B = B_0 + B_1 for products in ring n, as a party's `weight`. */
+  maskedWeight(name: string, n: number): Factor;
   tensor(name: string): TensorSpec;
   trig(b: number): TrigTable;
 }

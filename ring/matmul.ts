@@ -41,6 +41,11 @@ export function packMatrix(b: Words, rows: number, cols: number): PackedMatrix {
   return { n: b.n, rows, cols, kernels: set.name, data };
 }
 
+/** A static matrix: as words, or packed once. */
+export type Factor = Words | PackedMatrix;
+
+export const isPacked = (b: Factor): b is PackedMatrix => 'kernels' in b;
+
 /** a (m × rows of b) · b in the ring of a, at most that of b. */
 export function matmulPacked(a: Words, b: PackedMatrix, m: number): Words {
   const set = kernels();
@@ -53,3 +58,7 @@ export function matmulPacked(a: Words, b: PackedMatrix, m: number): Words {
   set.matmulPacked(a.data, b.data, out.data, m, b.rows, b.cols, 0, b.cols, b.n, a.n);
   return out;
 }
+
+/** a (m × k) · b (k × n) in the ring of a, whichever way b is kept. */
+export const times = (a: Words, b: Factor, m: number, k: number, n: number): Words =>
+  isPacked(b) ? matmulPacked(a, b, m) : matmul(a, b, m, k, n);

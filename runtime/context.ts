@@ -3,7 +3,7 @@ import type { PartyContext } from '../protocol/gate.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
 import { tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
-import { outside, resize, type Words } from '../ring/index.ts';
+import { outside, packMatrix, resize, type Factor, type Words } from '../ring/index.ts';
 import type { Corrections } from './deal.ts';
 import type { MaskSource } from './keys.ts';
 
@@ -40,19 +40,47 @@ export function inRing<T>(make: (name: string, n: number) => T): (name: string, 
   };
 }
 
-/** The same model with its tensors reduced on demand. Make one per process, not per session. */
+/**
+ * Masked tensors for products, `make`d once: matrices packed, in their own ring whatever ring is asked for, which a product in a
+ * narrower one reads as it is; rows as words of the ring asked for.
+ */
+export function factors<K extends string>(
+  program: Program,
+  make: (name: string) => Readonly<Record<K, Words>>,
+): (name: string, n: number) => Readonly<Record<K, Factor>> {
+  const spec = tensorsOf(program);
+  const each = (words: Readonly<Record<K, Words>>, f: (w: Words) => Factor): Readonly<Record<K, Factor>> =>
+    Object.fromEntries(Object.entries<Words>(words).map(([key, w]) => [key, f(w)])) as Record<K, Factor>;
+  const packed = new Map<string, Readonly<Record<K, Factor>>>();
+  const rows = inRing((name, n) => each(make(name), (w) => low(w, n)));
+  return (name, n) => {
+    const { rows: height, cols } = spec(name);
+    if (height === 1) return rows(name, n);
+    let value = packed.get(name);
+    if (value === undefined) {
+      value = outside(() => each(make(name), (w) => packMatrix(w, height, cols)));
+      packed.set(name, value);
+    }
+    return value;
+  };
+}
+
+/** The same model as its gates use it. Make one per process, not per session. */
 export interface StaticData {
-  weight(name: string, n: number): { readonly F: Words; readonly V: Words };
+  weight(name: string, n: number): { readonly F: Factor; readonly V: Factor };
   share(name: string, n: number): Words;
 }
 
 export const staticData = (model: PartyModel): StaticData => ({
-  weight: inRing((name, n) => {
-    const { F, V } = model.weight(name);
-    return { F: low(F, n), V: low(V, n) };
-  }),
+  weight: factors(model.program, (name) => model.weight(name)),
   share: inRing((name, n) => low(model.share(name), n)),
 });
+
+/** Makes every masked tensor now, one at a time, rather than in the first session. */
+export function makeReady(program: Program, weight: (name: string, n: number) => unknown): void {
+  for (const [name, { role, rows, n }] of Object.entries(program.tensors))
+    if (role === 'masked' && rows > 1) weight(name, n);
+}
 
 export interface PartyInputs {
   readonly dims: Dims;

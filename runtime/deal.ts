@@ -6,7 +6,7 @@ import { resolve, tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { PeerError } from '../common/errors.ts';
-import { Holders, packedBytes, packInto, Region, storageOf, unpack, type Words } from '../ring/index.ts';
+import { Holders, packedBytes, packInto, Region, storageOf, unpack, type Factor, type Words } from '../ring/index.ts';
 import { readU32, u32 } from './encoding.ts';
 import type { MaskSource } from './keys.ts';
 
@@ -20,8 +20,8 @@ export interface Correction {
 export interface DealMaterial {
   /** One-time masks of party 0 and party 1 for this session. */
   readonly masks: readonly [MaskSource, MaskSource];
-  /** B = B_0 + B_1 in ring n. */
-  maskedWeight(name: string, n: number): Words;
+  /** B = B_0 + B_1 for products in ring n. */
+  maskedWeight(name: string, n: number): Factor;
 }
 
 export interface Dealt {

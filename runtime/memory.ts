@@ -9,12 +9,12 @@ import { clientEmbedding, tableRows } from '../protocol/gates/embedding.ts';
 import type { EmbeddingGate, Program, Resolved } from '../protocol/program.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { rowCount } from '../protocol/shape.ts';
-import { add, resize, sub, type Words } from '../ring/index.ts';
+import { add, resize, sub, type Factor, type Words } from '../ring/index.ts';
 import { extract } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
 import { unseal, type Sealed } from '../protocol/disclosure.ts';
 import { sealOutput } from './coin.ts';
-import { inRing, partyContext, staticData, type PartyModel } from './context.ts';
+import { factors, inRing, partyContext, staticData, type PartyModel } from './context.ts';
 import { AheadWork } from './ahead.ts';
 import { Corrections, deal, encodeCorrections } from './deal.ts';
 import { execute, type Opened } from './execute.ts';
@@ -23,8 +23,8 @@ import { Transcript } from './transcript.ts';
 
 export interface MemoryModel {
   readonly parties: readonly [PartyModel, PartyModel];
-  /** B in ring n, as the assistant has it. */
-  maskedWeight(name: string, n: number): Words;
+  /** B for products in ring n, as the assistant has it. */
+  maskedWeight(name: string, n: number): Factor;
 }
 
 export interface MemoryRun {
@@ -78,6 +78,8 @@ export function splitModel(program: Program, integers: (name: string) => Words, 
   const modelId = derive('model').toString('hex');
   const [s0, s1] = [staticWords(program, modelId, derive('M0')), staticWords(program, modelId, derive('M1'))] as const;
   const F = inRing((name) => sub(sub(integers(name), s0(name)), s1(name)));
+  const B = factors(program, (name) => ({ B: add(s0(name), s1(name)) }));
+  const maskedWeight = (name: string, n: number): Factor => B(name, n).B;
   const party = (i: 0 | 1): PartyModel => ({
     party: i,
     program,
@@ -86,7 +88,7 @@ export function splitModel(program: Program, integers: (name: string) => Words, 
   });
   return {
     parties: [party(0), party(1)],
-    maskedWeight: inRing((name, n) => resize(add(s0(name), s1(name)), n)),
+    maskedWeight,
   };
 }
 

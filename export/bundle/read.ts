@@ -1,4 +1,5 @@
 /** Reading a bundle: every file is checked for size and hash before anything of it is used. */
+import { closeSync, openSync, readSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,7 +8,7 @@ import { parseProgram, programDigest } from '../../protocol/codec.ts';
 import type { Program } from '../../protocol/program.ts';
 import { outside, add, Secret, unpack, type Words } from '../../ring/index.ts';
 import { BUNDLE_FORMAT, BUNDLE_VERSION, ROLES, ROLE_NAMES, type ClientProgram, type Manifest, type Role } from './format.ts'; // prettier-ignore
-import { SEED_BYTES, sections, sha256, staticWords } from './static.ts';
+import { SEED_BYTES, type Section, sections, sha256, staticWords } from './static.ts';
 
 interface Bundle {
   readonly dir: string;
@@ -20,7 +21,7 @@ export interface PartyBundle extends Bundle {
   readonly program: Program;
   /** M_i. */
   readonly seed: Secret;
-  /** Masked tensor in its ring: F, and V = F + B_0 at party 0, V = B_1 at party 1. */
+  /** Masked tensor in its ring: F, and V = F + B_0 at party 0, V = B_1 at party 1. Made anew from disk and seed at every call. */
   weight(name: string): { readonly F: Words; readonly V: Words };
   /** This party's additive share of a static tensor, in its ring. */
   share(name: string): Words;
@@ -31,7 +32,7 @@ export interface AssistantBundle extends Bundle {
   readonly program: Program;
   /** M_0 and M_1. */
   readonly seeds: readonly [Secret, Secret];
-  /** B = B_0 + B_1 in the tensor's ring. */
+  /** B = B_0 + B_1 in the tensor's ring, made anew at every call. */
   maskedWeight(name: string): Words;
 }
 
@@ -166,7 +167,7 @@ const READERS: { [R in Role]: (source: Source) => Bundles[R] } = {
       role: 'assistant',
       program,
       seeds,
-      maskedWeight: cached((name) => add(b0!(name), b1!(name))),
+      maskedWeight: (name) => add(b0!(name), b1!(name)),
     };
   },
   client: (source) => {
@@ -192,11 +193,11 @@ function party(source: Source, index: 0 | 1): PartyBundle {
     party: index,
     program,
     seed: secret,
-    weight: cached((name) => {
+    weight: (name) => {
       const F = masked(name);
       const B = words(name);
       return { F, V: index === 0 ? add(F, B) : B };
-    }),
+    },
     share: cached((name) => (corrections === undefined ? words(name) : corrections(name))),
   };
 }
@@ -224,19 +225,49 @@ function seed(source: Source, name: string): Secret {
   return new Secret(Uint8Array.from(bytes));
 }
 
-/** The tensors of one packed file, unpacked when asked for. */
+/**
+ * The tensors of one packed file. What was read of it to check its hash is not kept, a party holds its weights in another form;
+ * when a tensor is asked for, its part is read again and held to the hash it had then.
+ */
 function tensors(source: Source, program: Program, name: string, role: 'masked' | 'share'): (tensor: string) => Words {
   const bytes = source.file(name);
+  const path = join(source.dir, name);
   const places = sections(program, role);
   const expected = places.reduce((sum, s) => sum + s.bytes, 0);
   if (bytes.length !== expected)
-    throw new RefusedError(`${join(source.dir, name)}: ${bytes.length} bytes, the program needs ${expected}`, AGAIN);
-  const byName = new Map(places.map((s) => [s.name, s]));
+    throw new RefusedError(`${path}: ${bytes.length} bytes, the program needs ${expected}`, AGAIN);
+  const byName = hashed(bytes, places);
   return (tensor) => {
     const s = byName.get(tensor);
     if (s === undefined) throw new Error(`${name} has no tensor ${tensor}`);
-    return unpack(bytes.subarray(s.offset, s.offset + s.bytes), s.spec.n, s.spec.rows * s.spec.cols);
+    const part = readPart(path, s.offset, s.bytes);
+    if (part === undefined || sha256(part) !== s.hash)
+      throw new RefusedError(`${path}: changed since it was read first`, `${AGAIN} Then start again.`);
+    return unpack(part, s.spec.n, s.spec.rows * s.spec.cols);
   };
+}
+
+/** Sections with their hashes. (Its own function: a closure next to the one returned above would keep the bytes alive.) */
+const hashed = (bytes: Uint8Array, places: readonly Section[]): Map<string, Section & { readonly hash: string }> =>
+  new Map(places.map((s) => [s.name, { ...s, hash: sha256(bytes.subarray(s.offset, s.offset + s.bytes)) }]));
+
+/** Undefined where the file has gone or has no such bytes. */
+function readPart(path: string, offset: number, bytes: number): Uint8Array | undefined {
+  const part = new Uint8Array(bytes);
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'r');
+    for (let at = 0; at < bytes;) {
+      const read = readSync(file, part, at, bytes - at, offset + at);
+      if (read === 0) return undefined;
+      at += read;
+    }
+    return part;
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
 }
 
 function cached<T>(make: (name: string) => T): (name: string) => T {

@@ -12,7 +12,7 @@
  */
 import { RefusedError } from '../../common/errors.ts';
 import {
-  add, concatWords, gather, matmul, mulRows, slots, sub, zeros, type Words,
+  add, concatWords, gather, mulRows, slots, sub, times, zeros, type Words,
 } from '../../ring/index.ts'; // prettier-ignore
 import { cost, kinds, need, fixedCols, shapeIs, shareWire, ringFits, tensorIs } from '../check.ts';
 import type { GateDefinition, PartyContext } from '../gate.ts';
@@ -97,7 +97,7 @@ export function clientEmbedding(
 function maskTimes(gate: Embedding, context: PartyContext): Words {
   const { tokens, rows, split, hidden } = sizes(gate, context.dims);
   const A1 = context.mask(gate, 'A1', gate.n, tokens * rows);
-  return matmul(A1, context.weight(gate.tensor, gate.n).F, tokens, rows, split * hidden);
+  return times(A1, context.weight(gate.tensor, gate.n).F, tokens, rows, split * hidden);
 }
 
 export const embedding: GateDefinition<EmbeddingGate> = {
@@ -132,7 +132,7 @@ export const embedding: GateDefinition<EmbeddingGate> = {
       add(context.mask(gate, kind, 0, gate.n, length), context.mask(gate, kind, 1, gate.n, length));
     const [A1, A2, R] = [mask('A1', tokens * rows), mask('A2', tokens * split), mask('R', tokens * split * hidden)];
     const B = context.maskedWeight(gate.tensor, gate.n);
-    context.deal(gate, 'AB', matmul(A1, B, tokens, rows, split * hidden));
+    context.deal(gate, 'AB', times(A1, B, tokens, rows, split * hidden));
     context.deal(gate, 'RA', sumSplit(mulRows(R, A2, hidden), size));
     return { kind: 'share' };
   },
@@ -147,7 +147,7 @@ export const embedding: GateDefinition<EmbeddingGate> = {
     const E1 = context.client(gate, 'E1', n, tokens * rows);
     const E2 = context.client(gate, 'E2', n, tokens * split);
     const { V } = context.weight(gate.tensor, n);
-    const product = add(matmul(E1, V, tokens, rows, split * hidden), AF);
+    const product = add(times(E1, V, tokens, rows, split * hidden), AF);
     const M = add(product, context.dealt(gate, 'AB', n, product.length));
     const EM = yield { n, x: sub(M, R), reason: 'M − R with R uniform in Z_2^n, used once' };
     const z = add(mulRows(EM, context.party === 0 ? add(A2, E2) : A2, hidden), mulRows(R, E2, hidden));

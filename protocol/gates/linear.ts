@@ -7,7 +7,7 @@
  * Opened: nothing. Dealt: [A B] in ring n, a word an output. Precondition: n ≤ ring of x, n ≤ ring of W. Error: none.
  * Cost: no round; each party two matrix products, the assistant one.
  */
-import { add, matmul, mulCols, type Words } from '../../ring/index.ts';
+import { add, isPacked, mulCols, times, type Factor, type Words } from '../../ring/index.ts';
 import {
   cost,
   dealtOperand,
@@ -25,8 +25,11 @@ import { reduce } from '../layout.ts';
 import type { LinearGate, Resolved, TensorSpec } from '../program.ts';
 import { count } from '../shape.ts';
 
-const apply = (gate: Resolved<LinearGate>, x: Words, W: Words, { rows, cols }: TensorSpec): Words =>
-  gate.elementwise ? mulCols(x, W) : matmul(x, W, x.length / rows, rows, cols);
+function apply(gate: Resolved<LinearGate>, x: Words, W: Factor, { rows, cols }: TensorSpec): Words {
+  if (!gate.elementwise) return times(x, W, x.length / rows, rows, cols);
+  if (isPacked(W)) throw new Error(`gate ${gate.name}: its weights are a row, not a packed matrix`);
+  return mulCols(x, W);
+}
 
 /** A_i F: half of a party's work here, and known before x is. */
 const maskTimes = (gate: Resolved<LinearGate>, A: Words, context: PartyContext): Words =>

@@ -177,6 +177,23 @@ describe('refusals', () => {
     }
   });
 
+  it('weights that changed on disk after the bundle was read', async () => {
+    const dir = await copy();
+    const path = file('party1', 'masked.bin', dir);
+    const bundle = await readBundle(join(dir, 'party1'), 'party1');
+    const [name] = Object.entries(bundle.program.tensors).find(([, { role }]) => role === 'masked')!;
+    const before = bundle.weight(name);
+    const bytes = readFileSync(path);
+    bytes[0]! ^= 1;
+    writeFileSync(path, bytes);
+    expect(() => bundle.weight(name)).toThrow(/masked\.bin: changed since it was read/);
+    bytes[0]! ^= 1;
+    writeFileSync(path, bytes);
+    expect(equal(bundle.weight(name).F, before.F)).toBe(true);
+    rmSync(path);
+    expect(() => bundle.weight(name)).toThrow(RefusedError);
+  });
+
   it('a missing file, a truncated manifest, another version, no bundle at all', async () => {
     const dir = await copy();
     rmSync(file('party1', 'corrections.bin', dir));

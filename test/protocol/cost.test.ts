@@ -25,6 +25,7 @@ vi.mock('../../ring/index.ts', async (original) => {
     mulCols: counted(ring.mulCols, (a) => a.length),
     matmul: counted(ring.matmul, (_a, _b, m, k, n) => m * k * n),
     matmulTransposed: counted(ring.matmulTransposed, (_a, _b, m, k, n) => m * k * n),
+    times: counted(ring.times, (_a, _b, m, k, n) => m * k * n),
     fourierDot: counted(ring.fourierDot, (c, _T, spec) => 2 * spec.a.length * c.length),
   };
 });
