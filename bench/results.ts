@@ -115,7 +115,7 @@ interface SecuredFlags extends MeasureFlags {
 }
 
 async function secured(flags: SecuredFlags): Promise<void> {
-  const runs = chosen(await allRuns(flags), flags).filter(({ variant }) => variant === 'student');
+  const runs = chosen(await allRuns(flags), flags).filter((run) => run.secured);
   const { results, threads, quiet, texts, plan, calibrateSize, maxLength } = flags;
   const options = { places: placesOf(flags), results, threads, quiet, texts, plan, calibrateSize, maxLength };
   for (const run of runs) {

@@ -164,7 +164,7 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
 }
 
 function securedSection(runs: readonly Run[], measured: Measured, machines: Machines): string[] {
-  const students = runs.filter((run) => run.variant === 'student' && measured.model(run) !== undefined);
+  const students = runs.filter((run) => run.secured && measured.model(run) !== undefined);
   const rows = students.flatMap((run) => {
     const float = scores(run.task, measured.model(run));
     const own = measured.secured.filter((line) => keyOf(line) === keyOf(run));

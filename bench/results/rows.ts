@@ -15,6 +15,8 @@ const SCHEMA = z.strictObject({
       flags: flagList,
       folder: z.string().optional(),
       optional: z.boolean().default(false),
+      /** Whether the secure path evaluates such a student. */
+      secured: z.boolean().default(true),
     }),
   ),
   /** Flags of a student trained without its teacher. */
@@ -28,6 +30,8 @@ const SCHEMA = z.strictObject({
       /** Other flags of the student trained without its teacher than those for all. */
       labelsOnly: z.array(z.string()).optional(),
       optional: z.boolean().default(false),
+      /** Whether the secure path evaluates such a student. */
+      secured: z.boolean().default(true),
     }),
   ),
 });
@@ -75,6 +79,8 @@ export interface Run extends Model {
   /** The whole command; undefined if the folder is brought, not trained. */
   readonly command: readonly string[] | undefined;
   readonly optional: boolean;
+  /** A student that is to be exported and asked in secret. */
+  readonly secured: boolean;
 }
 
 export interface CommandOptions {
@@ -105,7 +111,7 @@ export function runsOf(list: RowList, { threads, tokenizer }: CommandOptions): R
       row.folder === undefined
         ? ['train-distill', 'teacher', ...from, ...taskFlags(row.task), ...row.flags, ...engine, '--out', folder]
         : undefined;
-    return { ...model, folder, command, optional: row.optional };
+    return { ...model, folder, command, optional: row.optional, secured: false };
   });
   const seen = new Set<string>();
   const students = list.students.flatMap((row) => {
@@ -119,7 +125,8 @@ export function runsOf(list: RowList, { threads, tokenizer }: CommandOptions): R
         ...['train-distill', 'student', '--teacher', teacher, ...taskFlags(row.task), '--preset', row.preset],
         ...[...more, '--seed', String(seed), ...engine, '--out', folder],
       ];
-      return [{ ...model, folder, command, optional: row.optional }];
+      const ask = variant === 'student' && row.secured;
+      return [{ ...model, folder, command, optional: row.optional, secured: ask }];
     };
     return [
       ...run('swapped', 1, ['--swap-only']),

@@ -75,6 +75,7 @@ table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:6px 12px 6px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--rule)}
 th{font-weight:600}
 td.number,th.number{text-align:right;padding-right:0;padding-left:16px}
+td.number{white-space:nowrap}
 td.best{font-weight:700}
 th code{white-space:nowrap}
 details{margin-top:8px}
