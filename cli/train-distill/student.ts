@@ -2,9 +2,11 @@ import type { Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { loadModel, requireHead } from '../../checkpoints/index.ts';
+import type { Encoding } from '../../data/tokenizer.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { selectEngine } from '../../engine/select.ts';
-import type { SoftmaxC } from '../../model/config.ts';
+import type { ModelConfig } from '../../model/config.ts';
 import { prepare } from '../../train/examples.ts';
 import { beginStudent } from '../../train/head.ts';
 import {
@@ -19,6 +21,7 @@ import { ablate } from '../../train/recipe/ablation.ts';
 import { overrideRecipe, type Recipe } from '../../train/recipe/recipe.ts';
 import { builtInRecipes, DEFAULT_RECIPE, findRecipe } from '../../train/recipe/recipes.ts';
 import { chooseShifts } from '../../train/shift.ts';
+import type { Model } from '../../train/stage.ts';
 import { progress } from '../ui/progress.ts';
 import { addOutput, addEngine, addTraining, numeric, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { checkDtype, fittingLength } from './teacher.ts';
@@ -78,25 +81,11 @@ async function student(flags: StudentFlags): Promise<void> {
 
   const shape = studentConfig(config, preset, 5);
   const map = layerMap(config.num_hidden_layers, shape.num_hidden_layers, preset.layer_map);
-  let shift: SoftmaxC = config.softmax_c;
-  if (typeof preset.softmax_c === 'number') shift = preset.softmax_c;
-  else if (preset.softmax_c === 'kl') {
-    refuseOtherHeads(flags.preset, shape.num_attention_heads, config.num_attention_heads);
-    const bar = progress('Shift c of every head, by KL to softmax', flags.quiet);
-    const order = new CounterRandom(recipe.seed, 'shift texts').shuffle(train.encodings.map((_, i) => i));
-    const sample = order.slice(0, recipe.shiftTexts).map((i) => train.encodings[i]!);
-    const options = { centred: preset.softmax_act === '2quad_centred', padId: tokenizer.padId };
-    const all = await chooseShifts(teacher, sample, engine, options);
-    const chosen = map.map((layer) => all[layer - 1]!);
-    const values = chosen.flat();
-    const range = `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`;
-    bar.succeed(`Shift c of ${values.length} heads: ${range}`);
-    shift = chosen;
-  } else if (typeof shift !== 'number') {
-    refuseOtherHeads(flags.preset, shape.num_attention_heads, config.num_attention_heads);
-    const own = shift;
-    shift = map.map((layer) => own[layer - 1]!);
-  }
+  const sample = new CounterRandom(recipe.seed, 'shift texts')
+    .shuffle(train.encodings.map((_, i) => i))
+    .slice(0, recipe.shiftTexts)
+    .map((i) => train.encodings[i]!);
+  const shift = await studentShift(preset, teacher, { shape, map, sample, engine, padId: tokenizer.padId, quiet: flags.quiet }); // prettier-ignore
   const begin = { map, seed: recipe.seed, random: flags.randomStart };
   const result = await trainAndSave({
     command: 'student',
@@ -114,7 +103,7 @@ async function student(flags: StudentFlags): Promise<void> {
     config: {
       task: flags.task ?? 'file',
       preset: flags.preset,
-      shift: shift as number | number[][],
+      shift,
       start: flags.randomStart || shape.hidden_size !== config.hidden_size ? 'random' : 'teacher',
       layers: map.join(','),
     },
@@ -123,13 +112,40 @@ async function student(flags: StudentFlags): Promise<void> {
   printResult({ command: 'student', preset: flags.preset, ...result }, flags.json);
 }
 
-/** @throws InputError where shifts per head of the teacher are asked for, and the student has other heads */
-function refuseOtherHeads(preset: string, heads: number, teacherHeads: number): void {
-  if (heads === teacherHeads) return;
-  throw new InputError(
-    `preset ${preset} takes c from the teacher's heads, of which there are ${teacherHeads}, not ${heads}`,
-    `Keep ${teacherHeads} heads, or choose a preset with one c, such as secformer.`,
-  );
+/**
+ * c of the student's 2Quad: the preset's number, or per layer and head by KL on the sample, or what the teacher has.
+ * @throws InputError where c comes from the teacher's heads and the student has another number
+ */
+async function studentShift(
+  preset: Preset,
+  teacher: Model,
+  options: {
+    readonly shape: ModelConfig;
+    readonly map: readonly number[];
+    readonly sample: readonly Encoding[];
+    readonly engine: Engine;
+    readonly padId: number;
+    readonly quiet: boolean;
+  },
+): Promise<number | number[][]> {
+  const { shape, map, sample, engine, padId, quiet } = options;
+  const { softmax_c: own, num_attention_heads: heads } = teacher.config;
+  if (typeof preset.softmax_c === 'number') return preset.softmax_c;
+  if (preset.softmax_c === undefined && typeof own === 'number') return own;
+  if (shape.num_attention_heads !== heads) {
+    throw new InputError(
+      `preset ${preset.name} takes c from the teacher's heads, of which there are ${heads}, not ${shape.num_attention_heads}`,
+      `Keep ${heads} heads, or choose a preset with one c, such as secformer.`,
+    );
+  }
+  const ofStudent = (c: readonly (readonly number[])[]): number[][] => map.map((layer) => [...c[layer - 1]!]);
+  if (preset.softmax_c === undefined) return ofStudent(own as readonly (readonly number[])[]);
+  const bar = progress('Shift c of every head, by KL to softmax', quiet);
+  const c = ofStudent(await chooseShifts(teacher, sample, engine, { centred: shape.softmax_act === '2quad_centred', padId })); // prettier-ignore
+  const values = c.flat();
+  const range = `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`;
+  bar.succeed(`Shift c of ${values.length} heads: ${range}`);
+  return c;
 }
 
 const whole = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });
