@@ -30,11 +30,12 @@ export interface Channel {
   /** Who is at the other end, for messages: `party 1`, `the assistant`, `the client`. */
   readonly peer: string;
   readonly traffic: Traffic;
-  /** Resolves when the transport is ready for more. */
+  /** Resolves when the transport is ready for more, and `payload` may be overwritten. */
   send(type: FrameType, payload: Uint8Array): Promise<void>;
   /**
    * The next frame, which must be one of `types` with at most `limit` bytes: checked before a byte of it is allocated. A
-   * `failed` frame, another type, a lost or repeated frame, a close or a time-out throws PeerError.
+   * `failed` frame, another type, a lost or repeated frame, a close or a time-out throws PeerError. A large payload is lent: the
+   * receiver may give it back (`buffers.ts`) when it has read it.
    */
   receive(types: readonly FrameType[], limit: number): Promise<Frame>;
   /** Resolves, never rejects, when the channel has ended, with the reason. */

@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream';
 import type { Failure } from '../../common/errors.ts';
 import { PeerError } from '../../common/errors.ts';
+import { lend } from '../buffers.ts';
 import {
   decodeHeader,
   encodeHeader,
@@ -15,6 +16,8 @@ import {
 
 /** Unread bytes held before the socket is paused, so that a fast sender waits. */
 const HIGH_WATER = 1 << 20;
+/** Payloads of at most so many bytes leave with their header, as a copy: it outlives a secret that is erased once it is sent. */
+const SMALL = 1024;
 /** Milliseconds a closing channel waits for the other end to take what was sent. */
 const LINGER = 2_000;
 
@@ -26,6 +29,18 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** What a socket reads into, again and again, and who takes it from there: false pauses the socket until it is resumed. */
+export interface Inlet {
+  readonly buffer: Uint8Array;
+  take: (chunk: Uint8Array) => boolean;
+}
+
+/** An inlet that keeps what comes before somebody takes it. */
+export function inlet(bytes: number): Inlet & { readonly early: Uint8Array[] } {
+  const early: Uint8Array[] = [];
+  return { buffer: new Uint8Array(bytes), early, take: (chunk) => early.push(chunk.slice()) < 64 };
+}
+
 /** A channel of frames over a TLS socket; lengths are checked before anything is allocated. */
 export class StreamChannel implements Channel {
   readonly peer: string;
@@ -35,26 +50,39 @@ export class StreamChannel implements Channel {
   readonly #timeout: number;
   #ended!: (reason: Failure) => void;
   #failure: Failure | undefined;
-  #chunks: Buffer[] = [];
+  /** Bytes nobody has awaited yet. */
+  #chunks: Uint8Array[] = [];
   #buffered = 0;
-  #header: { type: FrameType; length: number } | undefined;
+  /** A frame whose header has been checked, and how much of its payload is there. */
+  #frame: { readonly type: FrameType; readonly payload: Uint8Array; filled: number } | undefined;
   #waiting: Waiting | undefined;
   #sent = 0;
   #received = 0;
 
-  /** `timeout` in milliseconds bounds every `receive`. `silent` says what it means if the peer leaves without a word. */
-  constructor(peer: string, socket: Duplex, timeout: number, silent?: Failure) {
+  /**
+   * `timeout` in milliseconds bounds every `receive`. `silent` says what it means if the peer leaves without a word. `from`: the
+   * inlet the socket was made with, if it was.
+   */
+  constructor(
+    peer: string,
+    socket: Duplex,
+    timeout: number,
+    { silent, from }: { readonly silent?: Failure; readonly from?: ReturnType<typeof inlet> } = {},
+  ) {
     this.peer = peer;
     this.#socket = socket;
     this.#timeout = timeout;
     this.closed = new Promise((resolve) => (this.#ended = resolve));
-    socket.on('data', (chunk: Buffer) => {
-      this.#chunks.push(chunk);
-      this.#buffered += chunk.length;
-      this.traffic.receivedBytes += chunk.length;
-      this.#pump();
-      if (this.#waiting === undefined && this.#buffered > HIGH_WATER) socket.pause();
-    });
+    if (from === undefined) {
+      socket.on('data', (chunk: Buffer) => {
+        if (!this.#arrived(chunk)) socket.pause();
+      });
+    } else {
+      for (const chunk of from.early.splice(0)) this.#arrived(chunk);
+      // The inlet is read into again at once.
+      from.take = (chunk) => this.#arrived(chunk, true);
+      socket.resume();
+    }
     const gone = (): void => this.#end(this.traffic.receivedBytes === 0 && silent !== undefined ? silent : left(peer));
     socket.on('end', gone);
     socket.on('close', gone);
@@ -64,22 +92,18 @@ export class StreamChannel implements Channel {
   async send(type: FrameType, payload: Uint8Array): Promise<void> {
     if (this.#failure) throw this.#failure;
     const socket = this.#socket;
-    // One record for small frames; the copy also outlives a secret that is erased once it is sent.
     const header = encodeHeader(type, this.#sent++, payload.length);
     this.traffic.sentBytes += HEADER_BYTES + payload.length;
     if (type === 'round') this.traffic.sentRounds++;
-    let room: boolean;
-    if (payload.length <= 1024) {
-      room = socket.write(Buffer.concat([header, payload]));
-    } else {
-      socket.cork();
-      socket.write(header);
-      room = socket.write(payload);
-      socket.uncork();
-    }
-    if (room) return;
+    const small = payload.length <= SMALL;
+    if (small && socket.write(Buffer.concat([header, payload]))) return;
     await new Promise<void>((resolve, reject) => {
-      socket.once('drain', resolve);
+      if (small) socket.once('drain', resolve);
+      else {
+        // Not corked: TLS would copy both into one.
+        socket.write(header);
+        socket.write(payload, () => resolve());
+      }
       void this.closed.then(reject);
     });
   }
@@ -121,6 +145,7 @@ export class StreamChannel implements Channel {
     this.#failure = reason;
     this.#chunks = [];
     this.#buffered = 0;
+    this.#frame = undefined;
     this.#pump();
     this.#ended(reason);
     // What was sent still leaves; what comes is dropped.
@@ -130,25 +155,50 @@ export class StreamChannel implements Channel {
     setTimeout(() => this.#socket.destroy(), LINGER).unref();
   }
 
-  #take(bytes: number): Uint8Array {
-    this.#buffered -= bytes;
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length >= bytes) {
-      if (first.length === bytes) this.#chunks.shift();
-      else this.#chunks[0] = first.subarray(bytes);
-      return first.subarray(0, bytes);
+  /** Takes bytes of the peer, copying what must be kept if they are `passing`; false if nobody awaits more for now. */
+  #arrived(chunk: Uint8Array, passing = false): boolean {
+    this.traffic.receivedBytes += chunk.length;
+    if (this.#failure !== undefined) return true;
+    let rest = chunk;
+    if (this.#frame !== undefined && this.#buffered === 0) rest = rest.subarray(this.#fill(rest));
+    if (rest.length > 0) {
+      this.#chunks.push(passing ? rest.slice() : rest);
+      this.#buffered += rest.length;
     }
-    const out = new Uint8Array(bytes);
-    let at = 0;
-    while (at < bytes) {
+    this.#pump();
+    return this.#waiting !== undefined || this.#buffered <= HIGH_WATER;
+  }
+
+  /** Copies as much of `bytes` as the payload under way has room for; returns how much that was. */
+  #fill(bytes: Uint8Array): number {
+    const frame = this.#frame!;
+    const count = Math.min(bytes.length, frame.payload.length - frame.filled);
+    frame.payload.set(bytes.subarray(0, count), frame.filled);
+    frame.filled += count;
+    return count;
+  }
+
+  /** Moves `into` what is buffered, until it is full. */
+  #move(into: (chunk: Uint8Array) => number, bytes: number): void {
+    for (let left = Math.min(bytes, this.#buffered); left > 0;) {
       const chunk = this.#chunks[0]!;
-      const part = chunk.subarray(0, bytes - at);
-      out.set(part, at);
-      at += part.length;
-      if (part.length === chunk.length) this.#chunks.shift();
-      else this.#chunks[0] = chunk.subarray(part.length);
+      const count = into(chunk.subarray(0, left));
+      if (count === chunk.length) this.#chunks.shift();
+      else this.#chunks[0] = chunk.subarray(count);
+      left -= count;
+      this.#buffered -= count;
     }
-    return out;
+  }
+
+  #nextHeader(): Uint8Array {
+    const header = new Uint8Array(HEADER_BYTES);
+    let at = 0;
+    this.#move((chunk) => {
+      header.set(chunk, at);
+      at += chunk.length;
+      return chunk.length;
+    }, HEADER_BYTES);
+    return header;
   }
 
   #pump(): void {
@@ -159,14 +209,10 @@ export class StreamChannel implements Channel {
       clearTimeout(waiting.timer);
     };
     try {
-      if (this.#header === undefined && this.#buffered >= HEADER_BYTES) {
-        this.#header = decodeHeader(
-          this.#take(HEADER_BYTES),
-          this.#received++,
-          waiting.types,
-          waiting.limit,
-          this.peer,
-        );
+      if (this.#frame === undefined && this.#buffered >= HEADER_BYTES) {
+        const header = this.#nextHeader();
+        const { type, length } = decodeHeader(header, this.#received++, waiting.types, waiting.limit, this.peer);
+        this.#frame = { type, payload: lend(length), filled: 0 };
       }
     } catch (error) {
       settle();
@@ -174,11 +220,12 @@ export class StreamChannel implements Channel {
       this.#fail(error as Failure);
       return;
     }
-    if (this.#header !== undefined && this.#buffered >= this.#header.length) {
-      const { type, length } = this.#header;
-      this.#header = undefined;
+    const frame = this.#frame;
+    if (frame !== undefined) this.#move((chunk) => this.#fill(chunk), frame.payload.length - frame.filled);
+    if (frame !== undefined && frame.filled === frame.payload.length) {
+      this.#frame = undefined;
       settle();
-      waiting.resolve({ type, payload: length === 0 ? new Uint8Array(0) : this.#take(length) });
+      waiting.resolve({ type: frame.type, payload: frame.payload });
     } else if (this.#failure) {
       settle();
       waiting.reject(this.#failure);

@@ -9,7 +9,7 @@ import { webSocketChannel, type WebSocketLike } from '../client/websocket.ts';
 import { equalBytes, fromHex, hex } from '../encoding.ts';
 import type { Address } from './deployment.ts';
 import { fingerprintOf, type Identity } from './identity.ts';
-import { StreamChannel } from './tls-channel.ts';
+import { inlet, StreamChannel, type Inlet } from './tls-channel.ts';
 
 const TLS = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
 const shown = ({ host, port }: Address): string => `${host}:${port}`;
@@ -165,12 +165,12 @@ export interface ConnectOptions {
 
 const RETRY = 100;
 
-/** A TLS connection to exactly the role whose certificate is pinned. */
-export async function connectPinned(options: ConnectOptions): Promise<TLSSocket> {
+/** A TLS connection to exactly the role whose certificate is pinned. What it reads goes through `from`, if given. */
+export async function connectPinned(options: ConnectOptions, from?: Inlet): Promise<TLSSocket> {
   const deadline = Date.now() + options.patience;
   for (;;) {
     try {
-      return await connectOnce(options, Math.max(RETRY, deadline - Date.now()));
+      return await connectOnce(options, Math.max(RETRY, deadline - Date.now()), from);
     } catch (error) {
       if (error instanceof RefusedError || Date.now() + RETRY > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, RETRY));
@@ -178,7 +178,11 @@ export async function connectPinned(options: ConnectOptions): Promise<TLSSocket>
   }
 }
 
-function connectOnce({ address, identity, pin, peer }: ConnectOptions, patience: number): Promise<TLSSocket> {
+function connectOnce(
+  { address, identity, pin, peer }: ConnectOptions,
+  patience: number,
+  from: Inlet | undefined,
+): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = tlsConnect({
       ...TLS,
@@ -186,6 +190,9 @@ function connectOnce({ address, identity, pin, peer }: ConnectOptions, patience:
       host: address.host,
       port: address.port,
       rejectUnauthorized: false,
+      ...(from === undefined
+        ? {}
+        : { onread: { buffer: from.buffer, callback: (bytes: number) => from.take(from.buffer.subarray(0, bytes)) } }),
     });
     const absent = (why: string): PeerError =>
       new PeerError(
@@ -226,8 +233,13 @@ export const turnedAway = (peer: string, identity: Identity): PeerError =>
     `see what ${peer} reported; its deployment file must have our certificate ${hex(identity.fingerprint)}`,
   );
 
+/** TLS hands over a record, of at most 16 KiB, at a time. */
+const INLET_BYTES = 1 << 16;
+
 /** Connects to another role. `timeout` in milliseconds bounds every message. */
 export async function connectRole(options: ConnectOptions & { readonly timeout: number }): Promise<Channel> {
-  const socket = await connectPinned(options);
-  return new StreamChannel(options.peer, socket, options.timeout, turnedAway(options.peer, options.identity));
+  const from = inlet(INLET_BYTES);
+  const socket = await connectPinned(options, from);
+  const silent = turnedAway(options.peer, options.identity);
+  return new StreamChannel(options.peer, socket, options.timeout, { silent, from });
 }
