@@ -1,5 +1,6 @@
 import type { HiddenAct } from '../../model/config.ts';
-import { add, erf, exp, mul, relu, tanh, unitAffine, withGradient, type Node } from '../graph/index.ts';
+import { add, erf, exp, mul, relu, sub, tanh, unitAffine, withGradient, type Node } from '../graph/index.ts';
+import type { Op } from '../graph/node.ts';
 
 /**
  * gelu: u·Φ(u) (Hendrycks & Gimpel 2016); gelu_new: its tanh form; quad: 0.125u² + 0.25u + 0.5 (MPCFormer, section 3.2).
@@ -19,11 +20,17 @@ export function activation(u: Node, act: HiddenAct): Node {
   }
 }
 
-/** The erf form; its derivative is Φ(u) + u·φ(u), with Φ kept from the forward pass. */
+const geluOp: Op = { name: 'gelu', emit: (e, _n, u) => e.node('Gelu', u) };
+
+/**
+ * The erf form; its derivative is Φ(u) + u·φ(u). With w = u/√2: Φ = (1 + erf w)/2 and u·φ(u) = w·exp(−w²)/√π, the division
+ * inside the exponent. Backwards Φ is computed again: it costs less than keeping it from a forward pass that is one operation.
+ */
 function gelu(u: Node): Node {
-  const cumulative = unitAffine(erf(mul(u, Math.SQRT1_2)), 0.5, 0.5);
-  return withGradient([u], mul(u, cumulative), (g) => {
-    const density = mul(exp(mul(mul(u, u), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return [mul(g, add(cumulative, mul(u, density)))];
+  return withGradient([u], u.graph.create(geluOp, [u], {}, u.dtype, u.shape), (g) => {
+    const w = mul(u, Math.SQRT1_2);
+    const cumulative = unitAffine(erf(w), 0.5, 0.5);
+    const density = exp(sub(-0.5 * Math.log(Math.PI), mul(w, w)));
+    return [mul(g, add(cumulative, mul(w, density)))];
   });
 }

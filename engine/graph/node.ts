@@ -25,6 +25,7 @@ export interface OnnxAttributes {
   readonly int?: Readonly<Record<string, number>>;
   readonly ints?: Readonly<Record<string, readonly number[]>>;
   readonly float?: Readonly<Record<string, number>>;
+  readonly string?: Readonly<Record<string, string>>;
 }
 
 /** One kind of node: how it is emitted, and its vector-Jacobian product. */

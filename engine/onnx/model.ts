@@ -7,7 +7,7 @@ const IR_VERSION = 9;
 const OPSET = 20;
 const ELEMENT: Record<DType, number> = { float32: 1, int64: 7, bool: 9 };
 
-/** AttributeProto: name 1, f 2, i 3, ints 8, type 20. */
+/** AttributeProto: name 1, f 2, i 3, s 4, ints 8, type 20. */
 function attributes(given: OnnxAttributes): Message[] {
   const list: Message[] = [];
   const named = (name: string, type: number): Message => {
@@ -17,6 +17,7 @@ function attributes(given: OnnxAttributes): Message[] {
   };
   for (const [name, v] of Object.entries(given.float ?? {})) named(name, 1).float(2, v);
   for (const [name, v] of Object.entries(given.int ?? {})) named(name, 2).int(3, v);
+  for (const [name, v] of Object.entries(given.string ?? {})) named(name, 3).string(4, v);
   for (const [name, v] of Object.entries(given.ints ?? {})) {
     const message = named(name, 7);
     for (const i of v) message.int(8, i);

@@ -38,6 +38,8 @@ const number = (node: Node, name: string): number => node.attributes[name] as nu
 /** Row numbers as the one-column index that scatters take. */
 const column = (tf: Tf, ids: Tensor): Tensor => tf.reshape(ids, [-1, 1]);
 
+const erfOf = (tf: Tf, backend: string, x: Tensor): Tensor => (backend === 'tensorflow' ? tf.erf(x) : erf(tf, x));
+
 const same: Kernel = ({ tf }, _node, inputs) => tf.clone(inputs.at(-1)!);
 
 export const KERNELS: Readonly<Record<string, Kernel>> = {
@@ -56,7 +58,9 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   exp: unary((tf, x) => tf.exp(x)),
   log: unary((tf, x) => tf.log(x)),
   tanh: unary((tf, x) => tf.tanh(x)),
-  erf: ({ tf, backend }, _node, [x]) => (backend === 'tensorflow' ? tf.erf(x!) : erf(tf, x!)),
+  erf: ({ tf, backend }, _node, [x]) => erfOf(tf, backend, x!),
+  gelu: ({ tf, backend }, _node, [x]) =>
+    tf.mul(x!, tf.add(tf.mul(erfOf(tf, backend, tf.mul(x!, Math.SQRT1_2)), 0.5), 0.5)),
   relu: unary((tf, x) => tf.relu(x)),
   abs: unary((tf, x) => tf.abs(x)),
   sign: unary((tf, x) => tf.sign(x)),
@@ -107,9 +111,23 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   gather: ({ tf }, _node, [table, ids]) => tf.gather(table!, ids!, 0),
   // Ascending, where tf.unique keeps the order of first sight; ids are few and on the host.
   unique: ({ tf, bind }, node, [ids]) => {
-    const distinct = Int32Array.from(new Set(ids!.dataSync())).toSorted();
+    const all = ids!.dataSync();
+    const distinct = Int32Array.from(new Set(all)).toSorted();
     bind(node.shape[0] as string, distinct.length);
-    return tf.tensor1d(distinct, 'int32');
+    const places = new Map([...distinct].map((id, i) => [id, i]));
+    return [
+      tf.tensor1d(distinct, 'int32'),
+      tf.tensor1d(
+        Int32Array.from(all, (id) => places.get(id)!),
+        'int32',
+      ),
+    ];
+  },
+  // A product with 0 and 1: no backend has to add into the same row from several threads.
+  segmentSum: ({ tf, backend }, _node, [rows, place, wanted]) => {
+    const column = tf.reshape(tf.range(0, wanted!.shape[0]!, 1, 'int32'), [-1, 1]);
+    const chosen = tf.cast(tf.equal(column, tf.reshape(place!, [1, -1])), 'float32');
+    return product(tf, backend, chosen, rows!, false, false);
   },
   scatterRows: ({ tf, lengths }, node, [ids, rows]) => tf.scatterND(column(tf, ids!), rows!, lengths(node.shape)),
   putRows: ({ tf }, _node, [table, ids, rows]) => tf.tensorScatterUpdate(table!, column(tf, ids!), rows!),

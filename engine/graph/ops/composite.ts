@@ -1,5 +1,5 @@
 /** Values with a hand-written gradient, and second outputs of ops that have several. */
-import type { Node, Op } from '../node.ts';
+import type { DType, Node, Op } from '../node.ts';
 import type { Shape } from '../shape.ts';
 
 /**
@@ -25,5 +25,5 @@ const partOp: Op = {
   gradient: () => [undefined],
 };
 /** Output `index` (1 or higher) of an op that emits several; no gradient passes through it. */
-export const part = (of: Node, index: number, shape: Shape): Node =>
-  of.graph.create(partOp, [of], { index }, 'float32', shape);
+export const part = (of: Node, index: number, shape: Shape, dtype: DType = 'float32'): Node =>
+  of.graph.create(partOp, [of], { index }, dtype, shape);

@@ -4,6 +4,7 @@ import { product, showShape, type Dim, type Shape } from '../shape.ts';
 import { equal, mul, sub } from './arithmetic.ts';
 import { cast } from './select.ts';
 import { reshape } from './layout.ts';
+import { part } from './composite.ts';
 import { matmul } from './matmul.ts';
 
 /** Tables up to this many rows get a dense selection matrix of all their rows. */
@@ -18,22 +19,20 @@ const gatherOp: Op = {
     const flatIds = reshape(ids!, [1, count]);
     const flat = reshape(g, [count, product(...row)]);
     const ignore = attributes['ignore'] as number;
-    const select = (wanted: Node): Node => {
-      const column = reshape(wanted, [wanted.shape[0]!, 1]);
-      const chosen = cast(equal(column, flatIds), 'float32');
-      const kept = ignore < 0 ? chosen : mul(chosen, sub(1, cast(equal(column, ignore), 'float32')));
-      return matmul(kept, flat);
-    };
+    const kept = (wanted: Node): Node => sub(1, cast(equal(reshape(wanted, [wanted.shape[0]!, 1]), ignore), 'float32'));
     if (rows! <= SMALL_TABLE) {
       const all = ids!.graph.constant(
         Array.from({ length: rows! }, (_, i) => i),
         [rows!],
         'int64',
       );
-      return [reshape(select(all), table!.shape), undefined];
+      const chosen = cast(equal(reshape(all, [rows!, 1]), flatIds), 'float32');
+      return [reshape(matmul(ignore < 0 ? chosen : mul(chosen, kept(all)), flat), table!.shape), undefined];
     }
-    const wanted = unique(ids!);
-    return [scatterRows(wanted, reshape(select(wanted), [wanted.shape[0]!, ...row]), table!.shape), undefined];
+    const { wanted, place } = unique(ids!, count);
+    const sums = segmentSum(flat, place, wanted);
+    const values = ignore < 0 ? sums : mul(sums, kept(wanted));
+    return [scatterRows(wanted, reshape(values, [wanted.shape[0]!, ...row]), table!.shape), undefined];
   },
 };
 /** Rows of a table (N, ...) by int64 ids of any shape: (ids..., ...). The row `ignore` gets gradient 0. */
@@ -49,12 +48,30 @@ export function gather(table: Node, ids: Node, ignore?: number): Node {
 
 const uniqueOp: Op = {
   name: 'unique',
-  emit: (e, _n, x) => e.node('Unique', x, { int: { sorted: 1 } }),
+  emit: (e, _n, x) => {
+    const [values, , place] = e.nodes('Unique', x, 3, { int: { sorted: 1 } });
+    return [values!, place!];
+  },
 };
-/** The distinct ids in ascending order: (U). U is a new symbol, known only at run time. */
-function unique(ids: Node): Node {
-  return ids.graph.create(uniqueOp, [ids], {}, 'int64', [`U${ids.id}`]);
+/** The distinct ids in ascending order (U), and where among them each id stands (`count`). U is known only at run time. */
+function unique(ids: Node, count: Dim): { readonly wanted: Node; readonly place: Node } {
+  const wanted = ids.graph.create(uniqueOp, [ids], {}, 'int64', [`U${ids.id}`]);
+  return { wanted, place: part(wanted, 1, [count], 'int64') };
 }
+
+const segmentSumOp: Op = {
+  name: 'segmentSum',
+  emit: (e, node, [rows, place]) => {
+    const zeros = e.node('ConstantOfShape', [e.lengths(node.shape)]);
+    const column = e.node('Unsqueeze', [place!, e.constant('int64', [1], [1])]);
+    const index = e.node('Expand', [column, e.node('Shape', [rows!])]);
+    // One thread adds them in their order; ScatterND with this reduction would let threads race.
+    return e.node('ScatterElements', [zeros, index, rows!], { int: { axis: 0 }, string: { reduction: 'add' } });
+  },
+};
+/** Sums of the rows (T, width) that stand at the same place (T): (U, width), one for each of `wanted` (U). */
+const segmentSum = (rows: Node, place: Node, wanted: Node): Node =>
+  rows.graph.create(segmentSumOp, [rows, place, wanted], {}, rows.dtype, [wanted.shape[0]!, rows.shape[1]!]);
 
 export const scatterRowsOp: Op = {
   name: 'scatterRows',
