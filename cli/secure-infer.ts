@@ -2,6 +2,7 @@
 /** Private inference by two parties and an assistant: roles, client and the owner's checks. */
 import { Command } from 'commander';
 import { addClientCommands } from './secure-infer/client-commands.ts';
+import { addDealCommand } from './secure-infer/deal-command.ts';
 import { addEvaluateCommand } from './secure-infer/evaluate.ts';
 import { addKeygenCommand } from './secure-infer/keygen.ts';
 import { addOwnerCommands } from './secure-infer/owner-commands.ts';
@@ -29,6 +30,7 @@ Exit codes: 0 done, 2 bad input or file, 3 refused, 4 a peer failed or is absent
 addClientCommands(program);
 addEvaluateCommand(program);
 addServeCommands(program);
+addDealCommand(program);
 addKeygenCommand(program);
 addOwnerCommands(program);
 

@@ -139,7 +139,7 @@ export class PartySession {
    */
   dealt(seed: Secret, deal?: Uint8Array): void {
     this.#from('BOUND', 'DEALT');
-    this.#key = sessionKey(this.#entropy.salt(deal ?? this.sid, this.#reference), seed);
+    this.#key = sessionKey(deal ?? this.#entropy.salt(this.sid, this.#reference), seed);
     seed.erase();
   }
 

@@ -1,6 +1,6 @@
 /** `secure-infer local` and `ask`: everything that asks. */
 import { join, resolve } from 'node:path';
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import type { Decoded } from '../../runtime/client/answer.ts';
@@ -13,6 +13,7 @@ import { progress } from '../ui/progress.ts';
 import { Asker, IN_FLIGHT, type SessionCost } from './asker.ts';
 import { LocalRoles } from './local-roles.ts';
 import {
+  batchSize,
   deploymentFile,
   questions,
   wholeNumber,
@@ -198,12 +199,6 @@ async function remote(options: AskCommandOptions): Promise<Asker> {
     batch,
     truncate: options.truncate === true,
   });
-}
-
-function batchSize(text: string): number {
-  const value = wholeNumber(text);
-  if (value > MAX_TEXTS) throw new InvalidArgumentError(`at most ${MAX_TEXTS} texts share a session.`);
-  return value;
 }
 
 export const withFlight = (command: Command): Command =>

@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { dirname, join } from 'node:path';
 import { InputError } from '../../common/errors.ts';
 import { PLANS, type PlanOptions } from '../../export/make-plan.ts';
+import { MAX_TEXTS } from '../../runtime/role/party-session.ts';
 import { readExamples, type Example } from '../../data/read.ts';
 
 export interface QuestionOptions {
@@ -38,7 +39,7 @@ export async function questions(options: QuestionOptions): Promise<readonly Exam
   return (await readExamples(file!, columns)).examples;
 }
 
-const seconds = (text: string): number => {
+export const seconds = (text: string): number => {
   const value = Number(text);
   if (!(value > 0 && value <= 86_400)) throw new InvalidArgumentError('a number of seconds is due.');
   return value * 1000;
@@ -49,6 +50,13 @@ export const wholeNumber = (text: string): number => {
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number of at least 1 is due.');
   return value;
 };
+
+/** Texts of one session. */
+export function batchSize(text: string): number {
+  const value = wholeNumber(text);
+  if (value > MAX_TEXTS) throw new InvalidArgumentError(`at most ${MAX_TEXTS} texts share a session.`);
+  return value;
+}
 
 /** @throws InputError for a plan nobody defined */
 export function planOf(name: string): PlanOptions {

@@ -4,18 +4,18 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { Failure, RefusedError } from '../../common/errors.ts';
+import { Failure, InputError, RefusedError } from '../../common/errors.ts';
 import { readBundle } from '../../export/bundle.ts';
 import { kernels } from '../../ring/index.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { seededEntropy } from '../../runtime/keys.ts';
 import { startAssistant } from '../../runtime/role/assistant.ts';
-import type { SessionReport } from '../../runtime/role/party-session.ts';
+import { FAILURE_FLOOR, type SessionReport } from '../../runtime/role/party-session.ts';
 import { startParty } from '../../runtime/role/party.ts';
 import type { RoleOptions, Running } from '../../runtime/role/server.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
-import { deploymentFile, withWaits, type Waits } from './options.ts';
+import { deploymentFile, seconds, withWaits, type Waits } from './options.ts';
 import { transcriptWatch } from './transcript.ts';
 import { onError } from '../ui/colour.ts';
 
@@ -25,6 +25,12 @@ interface ServeOptions extends Waits {
   readonly deployment?: string;
   readonly seed?: string;
   readonly local?: boolean;
+  readonly stock?: string;
+}
+
+interface PartyOptions extends ServeOptions {
+  readonly live?: boolean;
+  readonly failureFloor: number;
 }
 
 /** What `local` tells the roles it starts. Deterministic runs come this way only. */
@@ -156,8 +162,18 @@ async function partyRole(dir: string): Promise<'party0' | 'party1'> {
 /** `party` and `assistant`. */
 export function addServeCommands(program: Command): void {
   withRole(program.command('party').description('Serves as party 0 or party 1, whichever the bundle is for.'))
-    .addHelpText('after', '\nExample:\n  secure-infer party --bundle bundles/party0 --keys keys/party0\n')
-    .action((options: ServeOptions) =>
+    .option('--stock <dir>', 'serve from deals made ahead (secure-infer deal), and nothing else')
+    .option('--live', 'with --stock: let the assistant deal live for texts that the stock has nothing for')
+    .addOption(
+      new Option('--failure-floor <seconds>', 'a client hears of a failure only at multiples of this time')
+        .argParser(seconds)
+        .default(FAILURE_FLOOR, String(FAILURE_FLOOR / 1000)),
+    )
+    .addHelpText(
+      'after',
+      '\nExamples:\n  secure-infer party --bundle bundles/party0 --keys keys/party0\n  secure-infer party --bundle bundles/party0 --keys keys/party0 --stock stock/party0\n',
+    )
+    .action((options: PartyOptions) =>
       serve(options, async (role, { transcript, measure }) => {
         const bundle = await readBundle(options.bundle, await partyRole(options.bundle));
         const watch = transcript === undefined ? {} : { watch: transcriptWatch(transcript, bundle.party) };
@@ -165,18 +181,28 @@ export function addServeCommands(program: Command): void {
           measure === undefined
             ? {}
             : { budget: measure.budget, observer: { served, prepared: () => tell({ kind: 'prepared' }) } };
-        return { running: await startParty(bundle, { ...role, ...watch, ...observed }), name: `party ${bundle.party}` };
+        if (options.live === true && options.stock === undefined)
+          throw new InputError('--live goes with --stock', 'without --stock every session is dealt live');
+        const stock = options.stock === undefined ? {} : { stock: { dir: options.stock, live: options.live === true } };
+        const { failureFloor } = options;
+        const running = await startParty(bundle, { ...role, ...watch, ...observed, ...stock, failureFloor });
+        return { running, name: `party ${bundle.party}` };
       }),
     );
   withRole(
     program.command('assistant').description('Serves as the assistant, who deals randomness and learns nothing.'),
   )
+    .option(
+      '--stock <dir>',
+      'its part of deals made ahead (secure-infer deal); live sessions are dealt for all the same',
+    )
     .addHelpText('after', '\nExample:\n  secure-infer assistant --bundle bundles/assistant --keys keys/assistant\n')
     .action((options: ServeOptions) =>
       serve(options, async (role, { measure }) => {
         const bundle = await readBundle(options.bundle, 'assistant');
         const observed = measure === undefined ? {} : { served: () => served() };
-        return { running: await startAssistant(bundle, { ...role, ...observed }), name: 'the assistant' };
+        const stock = options.stock === undefined ? {} : { stock: options.stock };
+        return { running: await startAssistant(bundle, { ...role, ...observed, ...stock }), name: 'the assistant' };
       }),
     );
 }

@@ -6,7 +6,7 @@ import { PeerError, RefusedError } from '../../common/errors.ts';
 import { concat, equalBytes, readU32, u32, type SessionFields } from '../encoding.ts';
 import { HASH_BYTES } from '../wire.ts';
 import { DEAL_ID_BYTES } from './deal-file.ts';
-import { decodeRemembered, decodeTally, encodeRemembered, encodeTally, MAX_OFFERED, REMEMBERED_BYTES, TALLY_BYTES, type Deal, type Stock } from './stock.ts'; // prettier-ignore
+import { decodeRemembered, decodeTally, encodeRemembered, encodeTally, isOlder, MAX_OFFERED, REMEMBERED_BYTES, TALLY_BYTES, type Deal, type Remembered, type Stock } from './stock.ts'; // prettier-ignore
 
 /** A party's stock, and whether it may go on without. */
 export interface StockUse {
@@ -28,6 +28,7 @@ export class Agreement {
   readonly #session: SessionFields;
   #offered: readonly Uint8Array[] = [];
   #theirs: Uint8Array = new Uint8Array(0);
+  #older = false;
 
   constructor(party: 0 | 1, use: StockUse | undefined, session: SessionFields) {
     this.#party = party;
@@ -46,7 +47,7 @@ export class Agreement {
 
   /**
    * What came behind the other party's nonce.
-   * @throws RefusedError if this party's folder, or the other's, is older than the other remembers: the older one discards its deals
+   * @throws RefusedError if this party's folder is older than the other remembers: its deals are discarded
    */
   async heard(note: Uint8Array): Promise<void> {
     this.#theirs = note;
@@ -56,9 +57,14 @@ export class Agreement {
       throw new PeerError('the other party sent a malformed note of its stock', 'run the same version everywhere');
     if (this.#use === undefined) return;
     const { stock } = this.#use;
-    const other = this.#party === 0 ? 'party1' : 'party0';
-    if (stock.restored(decodeRemembered(note.subarray(TALLY_BYTES)))) throw await discarded(stock);
-    if (!(await stock.note(other, decodeTally(note))))
+    const known = decodeRemembered(note.subarray(TALLY_BYTES));
+    if (isOlder(stock.tally, known)) throw await discarded(stock, known);
+    this.#older = !(await stock.note(this.#party === 0 ? 'party1' : 'party0', decodeTally(note)));
+  }
+
+  /** @throws RefusedError if the other party's folder is an older copy. Later than `heard`, so that it can find out by itself. */
+  checkOther(): void {
+    if (this.#older)
       throw new RefusedError(`party ${1 - this.#party} serves an older copy of its stock`, 'it discards what it has; ask again'); // prettier-ignore
   }
 
@@ -68,10 +74,11 @@ export class Agreement {
     if (this.#theirs.length === 0) return { deal: this.#none(), choice: new Uint8Array(0) };
     const ids = Array.from({ length: offer.length / DEAL_ID_BYTES }, (_, i) => offer.slice(i * DEAL_ID_BYTES, (i + 1) * DEAL_ID_BYTES)); // prettier-ignore
     const stock = this.#use?.stock;
+    if (this.#older) return { deal: undefined, choice: concat(NONE, u32(0)) };
     await stock?.find(this.#session, 0);
-    const wanted = ids.find((id) => stock?.has(id) === true && !stock.burnt(id));
+    const wanted = ids.find((id) => stock?.has(id) === true);
     // Party 0 throws away what this party has used: they differ after a crash.
-    const used = ids.reduce((bits, id, i) => (stock?.burnt(id) === true ? bits | (1 << i) : bits), 0);
+    const used = ids.reduce((bits, id, i) => (stock?.spent(id) === true ? bits | (1 << i) : bits), 0);
     const deal = wanted === undefined ? this.#none() : await stock!.burn(wanted);
     return { deal, choice: concat(wanted ?? NONE, u32(used >>> 0)) };
   }
@@ -108,9 +115,9 @@ export class Agreement {
   }
 }
 
-/** Burns what an older copy of a folder has. */
-export async function discarded(stock: Stock): Promise<RefusedError> {
-  const count = await stock.discardAll();
+/** Burns what an older copy of a folder brought back. */
+export async function discarded(stock: Stock, than: Remembered): Promise<RefusedError> {
+  const count = await stock.discardOlder(than);
   return new RefusedError(
     `this stock is an older copy of one that was used since (restored from a backup?): its ${count} deals were discarded`,
     'deal anew (secure-infer deal)',

@@ -6,13 +6,14 @@ import { wireTypes } from '../../protocol/resolve.ts';
 import type { Factor } from '../../ring/index.ts';
 import type { Secret } from '../../ring/secret.ts';
 import type { Channel } from '../channel.ts';
+import { giveBack } from '../buffers.ts';
 import { deal, encodeCorrections } from '../deal.ts';
 import { encodeSession, equalBytes, hex, type Certificates, type SessionFields } from '../encoding.ts';
 import { maskSource, sessionContext, type Entropy } from '../keys.ts';
 import { AssistantSessions, type OpenRequest } from '../session.ts';
 import { decodeClaim, decodeOpen, HANDSHAKE_LIMIT, HASH_BYTES, type Open } from '../wire.ts';
 import { splitSeeds } from './deal-ahead.ts';
-import { decodeTally, TALLY_BYTES, type Stock } from './stock.ts';
+import { decodeTally, encodeRemembered, TALLY_BYTES, type Stock } from './stock.ts';
 
 /** What an assistant serves. */
 export interface AssistantModel {
@@ -111,7 +112,7 @@ export class Assistant {
       );
     }
     if (await stock.note(`party${party}`, decodeTally(tally))) return;
-    await channel.send('stale', new Uint8Array(0));
+    await channel.send('stale', encodeRemembered(stock.remembered(`party${party}`)));
     throw new RefusedError(`party ${party} serves an older copy of its stock`, 'it discards what it has');
   }
 
@@ -201,10 +202,16 @@ export class Assistant {
       await Promise.all(channels.map((channel, i) => channel.send('seed', seeds[i]!.bytes)));
       const dims = { lengths: open.hello.session.lengths, heads: program.heads };
       const masks = [maskSource(keys[0]), maskSource(keys[1])] as const;
+      let sending = Promise.resolve();
       await deal(program, dims, { masks, maskedWeight }, async (gate, corrections) => {
-        await channels[1].send('deal', encodeCorrections(gate, corrections));
+        const message = encodeCorrections(gate, corrections);
+        // One message is under way while the next is made, not more: a slow reader slows the dealing.
+        await sending;
+        sending = channels[1].send('deal', message).then(() => giveBack(message));
+        sending.catch(() => {});
         await new Promise((resolve) => setImmediate(resolve));
       });
+      await sending;
     } finally {
       for (const secret of [...seeds, ...keys]) secret.erase();
     }

@@ -28,7 +28,7 @@ import { PartySession, type BurntSids } from '../session.ts';
 import { decodeHello, decodeNonces, encodeClaim, encodeHello, encodeLeaves, encodeNonces, encodeOpen, encodeOut, HANDSHAKE_LIMIT, HASH_BYTES, type Counted, type Hello, type Open } from '../wire.ts'; // prettier-ignore
 import { Agreement, discarded, NONCES_BYTES, NOTE_LIMIT, type StockUse } from './agreement.ts';
 import { DealtStream } from './dealt-stream.ts';
-import { encodeTally, type Deal } from './stock.ts';
+import { decodeRemembered, encodeTally, REMEMBERED_BYTES, type Deal } from './stock.ts';
 
 /** What a party serves. */
 export interface ServedModel extends PartyModel {
@@ -234,18 +234,23 @@ class Serving {
 
   /** Compares sids; with them party 1 tells which deal it took, if sessions are dealt ahead. From here on the deal is burnt. */
   async #bind(agreement: Agreement, peer: Channel, sid: Uint8Array): Promise<void> {
-    const keep = (deal: Deal | undefined): void => void (this.#deal = deal);
+    const keep = async (deal: Deal | undefined): Promise<void> => {
+      this.#deal = deal;
+      if (this.#session.state === 'DEAD') await deal?.close();
+    };
     if (this.#model.party === 1) {
       const { deal, choice } = await agreement.choose();
-      keep(deal);
+      await keep(deal);
       await peer.send('bind', concat(sid, choice));
       this.#session.bind(await expect(peer, 'bind', HASH_BYTES));
+      agreement.checkOther();
       return;
     }
     await peer.send('bind', sid);
     const theirs = await expect(peer, 'bind', HASH_BYTES + agreement.choiceBytes);
     this.#session.bind(theirs.subarray(0, HASH_BYTES));
-    keep(await agreement.chosen(theirs.subarray(HASH_BYTES)));
+    agreement.checkOther();
+    await keep(await agreement.chosen(theirs.subarray(HASH_BYTES)));
   }
 
   /** Asks the assistant for this party's seed, of a live session or of the deal it burnt; party 1 gets its corrections from there or the deal. */
@@ -265,8 +270,9 @@ class Serving {
     const { stock } = this.#options.stock!;
     await assistant.send('claim', encodeClaim({ open, deal: deal.header.id, tally: encodeTally(stock.tally) }));
     const { type, payload } = await assistant.receive(['seed', 'stale'], HASH_BYTES);
-    if (type === 'stale') throw await discarded(stock);
-    if (payload.length !== HASH_BYTES) throw new PeerError('the assistant sent a malformed seed', 'run the same version everywhere'); // prettier-ignore
+    if (payload.length !== (type === 'seed' ? HASH_BYTES : REMEMBERED_BYTES))
+      throw new PeerError('the assistant sent a malformed message', 'run the same version everywhere');
+    if (type === 'stale') throw await discarded(stock, decodeRemembered(payload));
     this.#session.dealt(new Secret(Uint8Array.from(payload)), deal.header.id);
     assistant.close();
     if (party === 0) return undefined;

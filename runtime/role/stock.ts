@@ -6,18 +6,24 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { Failure, InputError, RefusedError } from '../../common/errors.ts';
 import { encodeSession, equalBytes, fromHex, hex, readU32, type Certificates, type SessionFields, concat, u32 } from '../encoding.ts'; // prettier-ignore
-import { bodyKey, readHeader, RecordReader, type DealHeader, type Holder } from './deal-file.ts';
+import { bodyKey, HOLDERS, readHeader, RecordReader, type DealHeader, type Holder } from './deal-file.ts';
 import type { Secret } from '../../ring/secret.ts';
 
 /** Most deals a party offers for one session. */
 export const MAX_OFFERED = 16;
 const SUFFIX = '.deal';
+const STATE_FILE = 'state.json';
 const NAME = /^[0-9a-f]{64}$/;
 
-/** How often this folder was used, as another role is told: a count that only grows, unless the folder is an older copy. */
+/**
+ * How often this folder was used, as the other roles are told. Within an epoch the count only grows; a folder that turns out to be an
+ * older copy begins a new epoch, later than any that another role has seen of it.
+ */
 export interface Tally {
+  readonly epoch: number;
   /** Of this process. */
   readonly boot: Uint8Array;
   /** Deals burnt when the process began, and now. */
@@ -27,24 +33,33 @@ export interface Tally {
 
 /** What a role remembers of another's tally. */
 export interface Remembered {
+  readonly epoch: number;
   readonly boot: Uint8Array;
   readonly most: number;
 }
 
 const BOOT_BYTES = 16;
-export const TALLY_BYTES = BOOT_BYTES + 8;
-export const REMEMBERED_BYTES = BOOT_BYTES + 4;
-export const encodeTally = (t: Tally): Uint8Array => concat(t.boot, u32(t.start, t.now));
+export const TALLY_BYTES = BOOT_BYTES + 12;
+export const REMEMBERED_BYTES = BOOT_BYTES + 8;
+export const encodeTally = (t: Tally): Uint8Array => concat(t.boot, u32(t.epoch, t.start, t.now));
 export const decodeTally = (b: Uint8Array): Tally => ({
   boot: b.slice(0, BOOT_BYTES),
-  start: readU32(b, BOOT_BYTES),
-  now: readU32(b, BOOT_BYTES + 4),
+  epoch: readU32(b, BOOT_BYTES),
+  start: readU32(b, BOOT_BYTES + 4),
+  now: readU32(b, BOOT_BYTES + 8),
 });
-export const encodeRemembered = (r: Remembered): Uint8Array => concat(r.boot, u32(r.most));
+export const encodeRemembered = (r: Remembered): Uint8Array => concat(r.boot, u32(r.epoch, r.most));
 export const decodeRemembered = (b: Uint8Array): Remembered => ({
   boot: b.slice(0, BOOT_BYTES),
-  most: readU32(b, BOOT_BYTES),
+  epoch: readU32(b, BOOT_BYTES),
+  most: readU32(b, BOOT_BYTES + 4),
 });
+
+/** Whether a role with this tally is an older copy of the one remembered. */
+export function isOlder(tally: Tally, { epoch, boot, most }: Remembered): boolean {
+  if (tally.epoch !== epoch) return tally.epoch < epoch;
+  return !equalBytes(tally.boot, boot) && tally.start < most;
+}
 
 /** Writes the names in a folder to the disk (Windows has no such call and needs none). */
 async function syncFolder(dir: string): Promise<void> {
@@ -58,11 +73,13 @@ export class Deal {
   readonly header: DealHeader;
   readonly #handle: FileHandle;
   readonly #file: string;
+  readonly #closed: () => void;
 
-  constructor(header: DealHeader, handle: FileHandle, file: string) {
+  constructor(header: DealHeader, handle: FileHandle, file: string, closed: () => void) {
     this.header = header;
     this.#handle = handle;
     this.#file = file;
+    this.#closed = closed;
   }
 
   /** The sealed records, under a key of `key`. */
@@ -71,6 +88,7 @@ export class Deal {
   }
 
   close(): Promise<void> {
+    this.#closed();
     return this.#handle.close();
   }
 }
@@ -92,64 +110,57 @@ export class Stock {
   readonly #burnt: Set<string>;
   /** Burnt by this process. */
   readonly #begun = new Set<string>();
+  /** Of sessions under way. */
+  readonly #inUse = new Set<string>();
   readonly #remembered: Partial<Record<Holder, Remembered>>;
-  /** Processes of other roles met by this one. */
-  readonly #met = new Set<string>();
   readonly #headers = new Map<string, DealHeader>();
   readonly #bad = new Set<string>();
-  readonly #boot = Uint8Array.from(randomBytes(BOOT_BYTES));
-  readonly #start: number;
+  #boot = Uint8Array.from(randomBytes(BOOT_BYTES));
+  #epoch: number;
+  #start: number;
+  /** Deals that were here when the process began: what a backup could have brought back. */
+  readonly #found: readonly string[];
   /** Burnt on the disk: a count that another role remembers must survive a crash. */
   #durable: number;
   #writing: Promise<void> = Promise.resolve();
 
-  private constructor(
-    dir: string,
-    options: StockOptions,
-    burnt: Set<string>,
-    remembered: Partial<Record<Holder, Remembered>>,
-  ) {
+  private constructor(dir: string, options: StockOptions, state: State, burnt: Set<string>, found: readonly string[]) {
     this.#dir = dir;
     this.#options = options;
     this.#burnt = burnt;
-    this.#remembered = remembered;
+    this.#found = found;
+    this.#remembered = { ...state.met };
+    this.#epoch = state.epoch;
     this.#start = burnt.size;
     this.#durable = burnt.size;
   }
 
   /** @throws InputError if there is no folder of deals */
   static async open(dir: string, options: StockOptions): Promise<Stock> {
-    await readdir(join(dir, 'deals')).catch(() => {
+    const found = await dealNames(dir).catch(() => {
       throw new InputError(`${dir}: no folder of deals`, 'give the folder of this role that secure-infer deal wrote');
     });
     await mkdir(join(dir, 'burned'), { recursive: true, mode: 0o700 });
     await syncFolder(dir);
     const burnt = new Set((await readdir(join(dir, 'burned'))).filter((name) => NAME.test(name)));
-    return new Stock(dir, options, burnt, await readMet(join(dir, 'met.json')));
+    return new Stock(dir, options, await readState(dir), burnt, found);
   }
 
   get tally(): Tally {
-    return { boot: this.#boot, start: this.#start, now: this.#durable };
+    return { epoch: this.#epoch, boot: this.#boot, start: this.#start, now: this.#durable };
   }
 
   remembered(of: Holder): Remembered {
-    return this.#remembered[of] ?? { boot: new Uint8Array(BOOT_BYTES), most: 0 };
-  }
-
-  /** Whether what another role remembers of this one is newer than this folder was when the process began. */
-  restored({ boot, most }: Remembered): boolean {
-    return !equalBytes(boot, this.#boot) && most > this.#start;
+    return this.#remembered[of] ?? { epoch: 0, boot: new Uint8Array(BOOT_BYTES), most: 0 };
   }
 
   /** Notes another role's tally. False if its folder is older than one that was seen of it. */
   async note(of: Holder, tally: Tally): Promise<boolean> {
-    const key = hex(tally.boot);
-    const known = this.#remembered[of];
-    const same = this.#met.has(key) || (known !== undefined && equalBytes(known.boot, tally.boot));
-    if (!same && known !== undefined && tally.start < known.most) return false;
-    this.#met.add(key);
-    this.#remembered[of] = { boot: tally.boot, most: Math.max(known?.most ?? 0, tally.now) };
-    await this.#remember();
+    const known = this.remembered(of);
+    if (isOlder(tally, known)) return false;
+    const most = tally.epoch === known.epoch ? Math.max(known.most, tally.now) : tally.now;
+    this.#remembered[of] = { epoch: tally.epoch, boot: tally.boot, most };
+    await this.#save();
     return true;
   }
 
@@ -179,8 +190,10 @@ export class Stock {
     return this.#headers.has(hex(id));
   }
 
-  burnt(id: Uint8Array): boolean {
-    return this.#burnt.has(hex(id));
+  /** Whether a deal was burnt, in a session that is over. */
+  spent(id: Uint8Array): boolean {
+    const name = hex(id);
+    return this.#burnt.has(name) && !this.#inUse.has(name);
   }
 
   /**
@@ -189,9 +202,21 @@ export class Stock {
    */
   async burn(id: Uint8Array): Promise<Deal> {
     const name = hex(id);
-    await this.#mark(name);
-    const file = this.#file(name);
+    if (this.#burnt.has(name)) throw usedOnce(name);
     this.#headers.delete(name);
+    this.#inUse.add(name);
+    const done = (): void => void this.#inUse.delete(name);
+    try {
+      await this.#mark(name);
+      return await this.#begin(id, this.#file(name), done);
+    } catch (error) {
+      done();
+      throw error;
+    }
+  }
+
+  /** Opens the file of a deal that is burnt, and takes its name away. */
+  async #begin(id: Uint8Array, file: string, done: () => void): Promise<Deal> {
     const handle = await open(file, 'r').catch(() => {
       throw new RefusedError(`${file}: is not there`, 'give all roles the deals of one secure-infer deal');
     });
@@ -202,7 +227,7 @@ export class Stock {
         throw new RefusedError(`${file}: expired at ${new Date(header.expires * 1000).toISOString()}`, 'deal again');
       await rm(file);
       await syncFolder(join(this.#dir, 'deals'));
-      return new Deal(header, handle, file);
+      return new Deal(header, handle, file, done);
     } catch (error) {
       await handle.close();
       throw error;
@@ -220,32 +245,31 @@ export class Stock {
     await syncFolder(join(this.#dir, 'deals'));
   }
 
-  /** Burns everything here: the folder came back from a backup. Resolves to how many deals that were. */
-  async discardAll(): Promise<number> {
-    const all = await this.#names();
-    await this.discard(all.map(fromHex));
-    return all.length;
+  /**
+   * This folder is an older copy than another role remembers: burns the deals it was found with and begins a new epoch. Resolves to
+   * how many deals that were.
+   */
+  async discardOlder(than: Remembered): Promise<number> {
+    const older = this.#found.filter((name) => !this.#burnt.has(name));
+    await this.discard(older.map(fromHex));
+    this.#epoch = Math.max(this.#epoch, than.epoch) + 1;
+    this.#boot = Uint8Array.from(randomBytes(BOOT_BYTES));
+    this.#start = this.#durable;
+    await this.#save();
+    return older.length;
   }
 
   #file(name: string): string {
     return join(this.#dir, 'deals', `${name}${SUFFIX}`);
   }
 
-  async #names(): Promise<string[]> {
-    const files = await readdir(join(this.#dir, 'deals'));
-    return files.filter((f) => f.endsWith(SUFFIX)).map((f) => f.slice(0, -SUFFIX.length)).filter((f) => NAME.test(f)); // prettier-ignore
-  }
-
   /** `burned/ID` exists from here on, whatever happens. */
   async #mark(name: string): Promise<void> {
-    const again = (): RefusedError =>
-      new RefusedError(`deal ${name.slice(0, 16)}… was begun before: dealt material is used once`, 'ask again');
-    if (this.#burnt.has(name)) throw again();
     this.#burnt.add(name);
     this.#begun.add(name);
     const folder = join(this.#dir, 'burned');
     const handle = await open(join(folder, name), 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') throw again();
+      if (error.code === 'EEXIST') throw usedOnce(name);
       throw new InputError(
         `${folder}: cannot be written (${error.message})`,
         'give a folder of this role on a disk with room',
@@ -258,7 +282,7 @@ export class Stock {
 
   /** Reads the headers of files it has not seen; takes away what expired or was begun before. */
   async #scan(): Promise<void> {
-    const names = await this.#names();
+    const names = await dealNames(this.#dir);
     const there = new Set(names);
     for (const name of this.#headers.keys()) if (!there.has(name)) this.#headers.delete(name);
     for (const name of names) {
@@ -302,16 +326,14 @@ export class Stock {
         throw new RefusedError(`${file}: was dealt for another deployment (${role})`, 'deal with the deployment file that is served'); // prettier-ignore
   }
 
-  async #remember(): Promise<void> {
-    const text = Object.fromEntries(
-      Object.entries(this.#remembered).map(([role, { boot, most }]) => [role, { boot: hex(boot), most }]),
-    );
-    // Notes of sessions under way at once follow each other.
+  /** Writes what must outlive the process. Writes of sessions under way at once follow each other. */
+  async #save(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
-      const file = join(this.#dir, 'met.json');
+      const met = Object.entries(this.#remembered).map(([role, { epoch, boot, most }]) => [role, { epoch, boot: hex(boot), most }]); // prettier-ignore
+      const file = join(this.#dir, STATE_FILE);
       const handle = await open(`${file}.tmp`, 'w', 0o600);
       try {
-        await handle.writeFile(`${JSON.stringify(text)}\n`);
+        await handle.writeFile(`${JSON.stringify({ version: 1, epoch: this.#epoch, met: Object.fromEntries(met) })}\n`);
         await handle.sync();
       } finally {
         await handle.close();
@@ -323,12 +345,46 @@ export class Stock {
   }
 }
 
-async function readMet(file: string): Promise<Partial<Record<Holder, Remembered>>> {
-  const text = await readFile(file, 'utf8').catch(() => '{}');
+const usedOnce = (name: string): RefusedError =>
+  new RefusedError(`deal ${name.slice(0, 16)}… was begun before: dealt material is used once`, 'ask again');
+
+/** Names of the files of deals in a role's folder, without their suffix. */
+async function dealNames(dir: string): Promise<string[]> {
+  const files = await readdir(join(dir, 'deals'));
+  return files.filter((f) => f.endsWith(SUFFIX)).map((f) => f.slice(0, -SUFFIX.length)).filter((f) => NAME.test(f)); // prettier-ignore
+}
+
+const COUNT = z.int().min(0).max(2 ** 32 - 1); // prettier-ignore
+const MET = z.strictObject({ epoch: COUNT, boot: z.string().regex(/^[0-9a-f]{32}$/), most: COUNT });
+const STATE = z.strictObject({
+  version: z.literal(1),
+  epoch: COUNT,
+  met: z.strictObject({ party0: MET.optional(), party1: MET.optional(), assistant: MET.optional() }),
+});
+
+interface State {
+  readonly epoch: number;
+  readonly met: Partial<Record<Holder, Remembered>>;
+}
+
+async function readState(dir: string): Promise<State> {
+  const file = join(dir, STATE_FILE);
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return { epoch: 1, met: {} };
   try {
-    const json = JSON.parse(text) as Record<string, { boot: string; most: number }>;
-    return Object.fromEntries(Object.entries(json).map(([role, { boot, most }]) => [role, { boot: fromHex(boot), most }])); // prettier-ignore
+    const { epoch, met } = STATE.parse(JSON.parse(text));
+    const entries = HOLDERS.flatMap((role) => {
+      const one = met[role];
+      return one === undefined ? [] : [[role, { ...one, boot: fromHex(one.boot) }] as const];
+    });
+    return { epoch, met: Object.fromEntries(entries) };
   } catch {
-    throw new InputError(`${file}: cannot be read`, 'discard this stock: remove its deals, then deal again');
+    throw new InputError(
+      `${file}: cannot be read`,
+      'discard this stock: remove its deals and this file, then deal again',
+    );
   }
 }

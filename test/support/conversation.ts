@@ -45,7 +45,10 @@ export interface ConversationOptions {
   /** Milliseconds; none if absent. */
   readonly failureFloor?: number;
   /** Deals made ahead, of party 0, party 1 and the assistant. */
-  readonly stocks?: { readonly parties: readonly [StockUse?, StockUse?]; readonly assistant?: Stock };
+  readonly stocks?: {
+    readonly parties: readonly [StockUse | undefined, StockUse | undefined];
+    readonly assistant?: Stock;
+  };
   /** Gets party 1's rounding words by gate. */
   readonly rounding?: Map<string, Words>;
 }
