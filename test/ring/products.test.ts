@@ -162,6 +162,21 @@ describe.each(sets)('products on $name kernels', (set) => {
     );
   });
 
+  it.each([
+    [27, 8],
+    [45, 6],
+    [52, 20],
+    [53, 17],
+    [84, 9],
+  ])('evaluates Fourier series of ordinary coefficients in ring %i, %i harmonics', (n, K) => {
+    const coefficients = (salt: number): bigint[] =>
+      toBigInts(draw(31, K, salt)).map((v, i) => (i % 2 === 0 ? v : -v - 1n));
+    const spec = trigSpec(15, coefficients(8), coefficients(9), 10);
+    const [c, T] = [draw(15, 77, 10), draw(n, 77 * 2 * K, 11)];
+    expect(toBigInts(ring.fourierDot(c, T, spec, n))).toEqual(twin.fourierDot(toBigInts(c), toBigInts(T), spec, n));
+    expect(toBigInts(ring.fourierSecret(c, spec, n))).toEqual(twin.fourierSecret(toBigInts(c), spec, n));
+  });
+
   it('evaluates a Fourier series over a period wider than 32 bits', () => {
     const spec = trigSpec(36, [3n << 30n, -5n], [7n, -(1n << 33n) + 9n], 24);
     const c = Array.from({ length: 25 }, (_, i) => twin.mod(BigInt(i) * 0x9e3779b97f4a7c15n, 36));

@@ -1,6 +1,9 @@
 // Fourier kernels: integer trigonometry by one table split as phase = hi 2^l + lo, exactly as in ring/trig.ts.
 #pragma once
 #include "words.h"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace ring {
 namespace RING_ISA {
@@ -37,6 +40,127 @@ inline void eachPhase(const u32* c, size_t length, u32 b, F f) {
     for (size_t i = 0; i < length; ++i) f(i, In<u64>{c}[i]);
 }
 
+#if defined(__AVX512F__)
+
+/// The same, eight harmonics of one word at a time. Periods of at most 32 bits, tables of at most TABLE entries, rings of at most
+/// 64 bits; whatever is beyond goes the plain way.
+constexpr u32 TABLE = 4096;
+
+inline bool vectorised(u32 b, u32 l, u32 n) { return b <= 32 && b - l <= 12 && l <= 12 && n <= 64; }
+
+struct VectorTrig {
+  const u64 *hi, *lo;  // cosine in the low half, sine in the high half
+  u32 l;
+  __m512i periodMask, lowMask;
+
+  static __m512i rounded(__m512i x, u32 s) {
+    return _mm512_srav_epi64(_mm512_add_epi64(x, _mm512_set1_epi64(int64_t(1) << s >> 1)), _mm512_set1_epi64(s));
+  }
+  /// Of the phases word (k0 + 1), …, word (k0 + 8).
+  void at(u64 word, u32 k0, __m512i& cosine, __m512i& sine) const {
+    const __m512i k = _mm512_add_epi64(_mm512_set1_epi64(k0 + 1), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m512i phase = _mm512_and_si512(_mm512_mul_epu32(_mm512_set1_epi64(static_cast<long long>(word)), k), periodMask);
+    const __m512i h = _mm512_i64gather_epi64(_mm512_srlv_epi64(phase, _mm512_set1_epi64(l)), hi, 8);
+    const __m512i w = _mm512_i64gather_epi64(_mm512_and_si512(phase, lowMask), lo, 8);
+    const __m512i hs = _mm512_srli_epi64(h, 32), ws = _mm512_srli_epi64(w, 32);
+    cosine = rounded(_mm512_sub_epi64(_mm512_mul_epi32(h, w), _mm512_mul_epi32(hs, ws)), G);
+    sine = rounded(_mm512_add_epi64(_mm512_mul_epi32(hs, w), _mm512_mul_epi32(h, ws)), G);
+  }
+};
+
+inline VectorTrig vectorTrig(const Trig& t, u32 b) {
+  alignas(64) static thread_local u64 hi[TABLE], lo[TABLE];
+  const auto join = [](u64* to, const int32_t* cosines, const int32_t* sines, u32 bits) {
+    for (u32 i = 0; i < u32(1) << bits; ++i) to[i] = static_cast<u32>(cosines[i]) | static_cast<u64>(static_cast<u32>(sines[i])) << 32;
+  };
+  join(hi, t.hiCos, t.hiSin, b - t.l);
+  join(lo, t.loCos, t.loSin, t.l);
+  return {hi, lo, t.l, _mm512_set1_epi64(static_cast<long long>(t.periodMask)), _mm512_set1_epi64(static_cast<long long>(t.lowMask))};
+}
+
+inline __mmask8 lanes(u32 count) { return static_cast<__mmask8>(count >= 8 ? 0xff : (1 << count) - 1); }
+
+/// x y of a coefficient and a cosine, |y| <= 2^28.
+template <bool WIDE>
+inline __m512i times(__m512i x, __m512i y) {
+  return WIDE ? _mm512_mullo_epi64(x, y) : _mm512_mul_epi32(x, y);
+}
+
+/// Words of slot T as 64-bit lanes.
+template <class T>
+inline __m512i lanesOf(const u32* p, __mmask8 m) {
+  return sizeof(T) == 4 ? _mm512_cvtepu32_epi64(_mm256_maskz_loadu_epi32(m, p)) : _mm512_maskz_loadu_epi64(m, p);
+}
+
+template <class T, bool WIDE, bool IN52>
+void vectorDot(const VectorTrig& trig, u64 word, const u32* t, const int64_t* a, const int64_t* bk, u32* out, u32 K, T mask) {
+  __m512i sum = _mm512_setzero_si512();
+  for (u32 k = 0; k < K; k += 8) {
+    const __mmask8 m = lanes(K - k);
+    __m512i co, si;
+    trig.at(word, k, co, si);
+    const __m512i x = _mm512_maskz_loadu_epi64(m, a + k), y = _mm512_maskz_loadu_epi64(m, bk + k);
+    const __m512i A = VectorTrig::rounded(_mm512_add_epi64(times<WIDE>(x, co), times<WIDE>(y, si)), G);
+    const __m512i B = VectorTrig::rounded(_mm512_sub_epi64(times<WIDE>(x, si), times<WIDE>(y, co)), G);
+    const __m512i u = lanesOf<T>(t + k * (sizeof(T) / 4), m), v = lanesOf<T>(t + (K + k) * (sizeof(T) / 4), m);
+    if (IN52) {
+      sum = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(sum, A, u), B, v);
+    } else {
+      sum = _mm512_add_epi64(sum, _mm512_add_epi64(_mm512_mullo_epi64(A, u), _mm512_mullo_epi64(B, v)));
+    }
+  }
+  Out<T>{out}.set(0, static_cast<T>(_mm512_reduce_add_epi64(sum)) & mask);
+}
+
+template <class T, bool WIDE, bool IN52>
+void vectorDots(const Trig& plain, const u32* c, const u32* t, const int64_t* a, const int64_t* bk, u32* out, size_t length,
+                u32 K, u32 b, T mask) {
+  const VectorTrig trig = vectorTrig(plain, b);
+  constexpr size_t L = sizeof(T) / 4;
+  for (size_t i = 0; i < length; ++i) vectorDot<T, WIDE, IN52>(trig, c[i], t + i * 2 * K * L, a, bk, out + i * L, K, mask);
+}
+
+inline bool wide(const int64_t* x, u32 K) {
+  bool is = false;
+  for (u32 k = 0; k < K; ++k) is = is || x[k] != static_cast<int32_t>(x[k]);
+  return is;
+}
+
+inline void vectorDot(const Trig& trig, const u32* c, const u32* t, const int64_t* a, const int64_t* bk, u32* out, size_t length,
+                      u32 K, u32 b, u32 n) {
+  const bool w = wide(a, K) || wide(bk, K);
+  if (n <= 32) {
+    if (w) vectorDots<u32, true, true>(trig, c, t, a, bk, out, length, K, b, maskOf<u32>(n));
+    else vectorDots<u32, false, true>(trig, c, t, a, bk, out, length, K, b, maskOf<u32>(n));
+  } else if (n <= 52) {
+    if (w) vectorDots<u64, true, true>(trig, c, t, a, bk, out, length, K, b, maskOf<u64>(n));
+    else vectorDots<u64, false, true>(trig, c, t, a, bk, out, length, K, b, maskOf<u64>(n));
+  } else {
+    if (w) vectorDots<u64, true, false>(trig, c, t, a, bk, out, length, K, b, maskOf<u64>(n));
+    else vectorDots<u64, false, false>(trig, c, t, a, bk, out, length, K, b, maskOf<u64>(n));
+  }
+}
+
+inline void vectorSecret(const Trig& plain, const u32* r, u32* out, size_t length, u32 K, u32 b, u32 g1, u32 n) {
+  const VectorTrig trig = vectorTrig(plain, b);
+  const __m512i mask = _mm512_set1_epi64(static_cast<long long>(maskOf<u64>(n)));
+  const auto put = [=](u32* to, __mmask8 m, __m512i x) {
+    const __m512i words = _mm512_and_si512(VectorTrig::rounded(x, G - g1), mask);
+    if (n <= 32) _mm512_mask_cvtepi64_storeu_epi32(to, m, words);
+    else _mm512_mask_storeu_epi64(to, m, words);
+  };
+  const size_t L = n <= 32 ? 1 : 2;
+  for (size_t i = 0; i < length; ++i, out += 2 * K * L)
+    for (u32 k = 0; k < K; k += 8) {
+      __m512i co, si;
+      trig.at(r[i], k, co, si);
+      put(out + k * L, lanes(K - k), co);
+      put(out + (K + k) * L, lanes(K - k), si);
+    }
+}
+
+#endif
+
 }  // namespace
 
 RING_KERNEL(fourierPublic)(const u32* c, const int32_t* hiCos, const int32_t* hiSin, const int32_t* loCos,
@@ -59,6 +183,12 @@ RING_KERNEL(fourierPublic)(const u32* c, const int32_t* hiCos, const int32_t* hi
 RING_KERNEL(fourierSecret)(const u32* r, const int32_t* hiCos, const int32_t* hiSin, const int32_t* loCos,
                            const int32_t* loSin, u32* out, u32 length, u32 K, u32 b, u32 l, u32 g1, u32 n) {
   const Trig trig = trigOf(hiCos, hiSin, loCos, loSin, b, l);
+#if defined(__AVX512F__)
+  if (vectorised(b, l, n)) {
+    vectorSecret(trig, r, out, length, K, b, g1, n);
+    return 0;
+  }
+#endif
   return withSlot(n, [=](auto zero) {
     using T = decltype(zero);
     const T mask = maskOf<T>(n);
@@ -80,6 +210,12 @@ RING_KERNEL(fourierDot)(const u32* c, const u32* T_, const int32_t* hiCos, const
                         const int32_t* loSin, const int64_t* a, const int64_t* bk, u32* out, u32 length, u32 K, u32 b,
                         u32 l, u32 n) {
   const Trig trig = trigOf(hiCos, hiSin, loCos, loSin, b, l);
+#if defined(__AVX512F__)
+  if (vectorised(b, l, n)) {
+    vectorDot(trig, c, T_, a, bk, out, length, K, b, n);
+    return 0;
+  }
+#endif
   return withSlot(n, [=](auto zero) {
     using T = decltype(zero);
     const T mask = maskOf<T>(n);
