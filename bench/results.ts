@@ -91,7 +91,7 @@ async function allRuns({
 }
 
 async function renderPage({ rows, results, out }: Files): Promise<void> {
-  const runs = runsOf(await readRows(rows), { threads: 2, tokenizer: true });
+  const runs = runsOf(await readRows(rows), { threads: 2, tokenizer: false });
   await writeWhole(out, render(runs, await readLines(results)));
 }
 

@@ -1,0 +1,131 @@
+/** `secure-infer evaluate --clear`, and calibration on a task's training texts; the three processes are in `bench/results.test.ts`. */
+import { Command } from 'commander';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { saveModel } from '../../checkpoints/index.ts';
+import { addExport } from '../../cli/export-shares/command.ts';
+import { addEvaluateCommand, agreement } from '../../cli/secure-infer/evaluate.ts';
+import { InputError } from '../../common/errors.ts';
+import { CounterRandom } from '../../common/random.ts';
+import { loadTokenizer } from '../../data/tokenizer-files.ts';
+import { fixedPredict } from '../../export/clear.ts';
+import { loadProvider } from '../../export/provider.ts';
+import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+
+let dir: string;
+const at = (...names: string[]): string => join(dir, ...names);
+
+async function command(add: (program: Command) => void, ...args: string[]): Promise<string> {
+  const program = new Command('test').exitOverride();
+  add(program);
+  let out = '';
+  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
+  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+  try {
+    await program.parseAsync(['node', 'test', ...args]);
+  } finally {
+    stdout.mockRestore();
+    stderr.mockRestore();
+  }
+  return out;
+}
+const evaluate = async (...args: string[]): Promise<Record<string, unknown>> =>
+  JSON.parse(await command(addEvaluateCommand, 'evaluate', at('bundles'), '--clear', '--json', ...args)) as Record<string, unknown>; // prettier-ignore
+
+interface Row {
+  readonly first: string;
+  readonly second: string;
+  readonly label: number;
+}
+const mrpc = (rows: readonly Row[]): string =>
+  `Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n${rows.map((r, i) => `${r.label}\t${i}\t${i}\t${r.first}\t${r.second}\n`).join('')}`;
+
+let dev: Row[];
+let logits: number[][];
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'secure-evaluate-'));
+  mkdirSync(at('tokenizer'));
+  writeFileSync(at('tokenizer/vocab.txt'), `${TINY_VOCAB.join('\n')}\n`);
+  const random = new CounterRandom(1, 'pairs');
+  const words = TINY_VOCAB.slice(5);
+  const text = (): string => Array.from({ length: 1 + random.int(5) }, () => words[random.int(words.length)]).join(' ');
+  const rows = (n: number): Row[] =>
+    Array.from({ length: n }, () => ({ first: text(), second: text(), label: random.int(2) }));
+  dev = rows(30);
+  mkdirSync(at('glue', 'MRPC'), { recursive: true });
+  writeFileSync(at('glue', 'MRPC', 'train.tsv'), mrpc(rows(200)));
+  writeFileSync(at('glue', 'MRPC', 'dev.tsv'), mrpc(dev));
+  const config = tinyConfig({ softmax_act: '2quad_centred', softmax_c: 3, id2label: { 0: 'not_equivalent', 1: 'equivalent' } }); // prettier-ignore
+  await saveModel(at('student'), { config, tensors: tinyTensors(config), tokenizerDir: at('tokenizer'), dtype: 'F32' });
+  const exported = JSON.parse(
+    await command(addExport, at('student'), '--task', 'mrpc', '--glue', at('glue'), '--calibrate-size', '100', '--out', at('bundles'), '--threads', '1', '--quiet', '--json'), // prettier-ignore
+  ) as { longest: number };
+  // Pairs of up to five words: [CLS] a [SEP] b [SEP].
+  expect(exported.longest).toBe(13);
+
+  const { program, integers } = await loadProvider(at('bundles', 'provider'));
+  const tokenizer = await loadTokenizer(at('tokenizer'));
+  const texts = dev.map((r) => tokenizer.encode(r.first, r.second, {}));
+  logits = fixedPredict(program, integers, texts).map((row) => {
+    if (row instanceof Error) throw row;
+    return [...row];
+  });
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const task = (): string[] => ['--task', 'mrpc', '--glue', at('glue')];
+
+describe('secure-infer evaluate', () => {
+  it('gives the official metrics of a task of pairs', async () => {
+    const predicted = logits.map(([no, yes]) => Number(yes! > no!));
+    const count = (p: number, l: number): number => predicted.filter((x, i) => x === p && dev[i]!.label === l).length;
+    const accuracy = (count(0, 0) + count(1, 1)) / dev.length;
+    const f1 = (2 * count(1, 1)) / (2 * count(1, 1) + count(1, 0) + count(0, 1));
+    const result = await evaluate(...task());
+    expect(result).toMatchObject({ path: 'clear', examples: 30, withheld: 0, accuracy });
+    expect(result['f1']).toBeCloseTo(f1, 12);
+    expect(result['score']).toBeCloseTo((accuracy + f1) / 2, 12);
+    expect((await evaluate(...task(), '--examples', '7'))['examples']).toBe(7);
+  });
+
+  it('takes a file with a named pair column', async () => {
+    const rows = dev.map((r) => `${JSON.stringify({ a: r.first, b: r.second, same: r.label })}\n`);
+    writeFileSync(at('dev.jsonl'), rows.join(''));
+    const columns = ['--text-column', 'a', '--pair-column', 'b', '--label-column', 'same'];
+    const { accuracy, f1 } = await evaluate('--file', at('dev.jsonl'), ...columns);
+    expect({ accuracy, f1 }).toEqual((({ accuracy: a, f1: f }) => ({ accuracy: a, f1: f }))(await evaluate(...task())));
+  });
+
+  it('says how far the logits are from predictions of the float model', async () => {
+    // One logit is off by 1/4, one label is turned over by adding 8 to the smaller logit; all else is equal.
+    const float = logits.map((row) => [...row]);
+    float[0]![0]! += 0.25 * Math.sign(float[0]![0]! - float[0]![1]!);
+    float[1]![Number(float[1]![1]! < float[1]![0]!)]! += 8;
+    writeFileSync(at('float.jsonl'), float.map((row) => `${JSON.stringify({ logits: row })}\n`).join(''));
+    const result = await evaluate(...task(), '--against', at('float.jsonl'));
+    expect(result['agreement']).toBeCloseTo(29 / 30, 12);
+    expect(result['maxLogitError']).toBeCloseTo(8, 9);
+    expect(result['meanLogitError']).toBeCloseTo(8.25 / 60, 9);
+  });
+
+  it('leaves withheld answers out, and has no labels to compare for a score', () => {
+    const result = agreement([[1], undefined, [3]], [[1.5], [100], [3]]);
+    expect(result).toEqual({ maxLogitError: 0.5, meanLogitError: 0.25 });
+  });
+
+  it('refuses what it cannot compare before anything runs', async () => {
+    writeFileSync(at('short.jsonl'), '{"logits":[1,2]}\n');
+    writeFileSync(at('wrong.jsonl'), '{"logits":[1,2]}\n{"logits":[1]}\n'.repeat(15));
+    writeFileSync(at('bare.txt'), 'good film\n');
+    writeFileSync(at('other.tsv'), 'text\tlabel\ngood film\tsplendid\n');
+    const fails = (what: RegExp, ...args: string[]): Promise<void> => expect(evaluate(...args)).rejects.toThrow(what);
+    await fails(/short\.jsonl: 1 lines for 30 texts/, ...task(), '--against', at('short.jsonl'));
+    await fails(/wrong\.jsonl, line 2: no 2 logits/, ...task(), '--against', at('wrong.jsonl'));
+    await fails(/has no label/, '--file', at('bare.txt'));
+    await fails(/'splendid' is none of the classes/, '--file', at('other.tsv'));
+    await expect(evaluate(...task(), '--file', at('bare.txt'))).rejects.toThrow(InputError);
+    await expect(command(addExport, at('student'), '--out', at('x'))).rejects.toThrow('give either --calibrate or --task'); // prettier-ignore
+  });
+});
