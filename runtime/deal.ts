@@ -7,6 +7,7 @@ import type { Dims } from '../protocol/shape.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { PeerError } from '../common/errors.ts';
 import { Holders, packedBytes, packInto, Region, storageOf, unpack, type Factor, type Words } from '../ring/index.ts';
+import { giveBack, lend } from './buffers.ts';
 import { readU32, u32 } from './encoding.ts';
 import type { MaskSource } from './keys.ts';
 
@@ -89,10 +90,10 @@ const KIND_NAMES = new Map(Object.entries(KINDS).map(([name, code]) => [code as 
 /** Bytes a correction message of a gate can have: `bits` are those its cost declares, each of `kinds` rounded up to a byte. */
 export const correctionLimit = (bits: number): number => 4 + Math.ceil(bits / 8) + 16 * (ENTRY_BYTES + 1);
 
-/** u32 gate, then for every correction u8 kind, u8 n, u32 words, packed words. */
+/** u32 gate, then for every correction u8 kind, u8 n, u32 words, packed words. A lent buffer: give it back once it is sent. */
 export function encodeCorrections(gate: number, corrections: readonly Correction[]): Uint8Array {
   const sizes = corrections.map(({ words }) => packedBytes(words.n, words.length));
-  const message = new Uint8Array(sizes.reduce((sum, size) => sum + ENTRY_BYTES + size, 4));
+  const message = lend(sizes.reduce((sum, size) => sum + ENTRY_BYTES + size, 4));
   message.set(u32(gate));
   let at = 4;
   corrections.forEach(({ kind, words }, i) => {
@@ -113,13 +114,13 @@ interface PackedCorrection {
 
 /** Party 1's stock of corrections: kept packed until their gate takes them, each once. */
 export class Corrections {
-  readonly #byGate = new Map<number, Map<Kind, PackedCorrection>>();
+  readonly #byGate = new Map<number, { readonly message: Uint8Array; readonly left: Map<Kind, PackedCorrection> }>();
   /** Packed bytes held. */
   bytes = 0;
   /** Bits of all words put in so far. */
   bits = 0;
 
-  /** Adds one message of the assistant; returns the gate it is for. */
+  /** Adds one message of the assistant, which is given back when all of it has been taken; returns the gate it is for. */
   put(message: Uint8Array): number {
     const malformed = (): PeerError =>
       new PeerError('the assistant sent malformed corrections', 'give all roles the bundles of one export');
@@ -141,25 +142,27 @@ export class Corrections {
       entries.set(kind, { n, length, bytes: message.subarray(at, at + size) });
       at += size;
     }
-    this.#byGate.set(gate, entries);
+    this.#byGate.set(gate, { message, left: entries });
     this.bytes += message.length;
     return gate;
   }
 
   /** Takes the words of one gate and kind: they are used once. */
   take(gate: number, kind: Kind, n: number, length: number): Words {
-    const entries = this.#byGate.get(gate);
-    const entry = entries?.get(kind);
-    if (entries === undefined || entry === undefined || entry.n !== n || entry.length !== length) {
+    const held = this.#byGate.get(gate);
+    const entry = held?.left.get(kind);
+    if (held === undefined || entry === undefined || entry.n !== n || entry.length !== length) {
       throw new PeerError(
         `the assistant dealt no ${kind} of ${length} words of ${n} bits for gate ${gate}`,
         'give all roles the bundles of one export',
       );
     }
-    entries.delete(kind);
+    held.left.delete(kind);
     this.bytes -= entry.bytes.length;
     try {
-      return unpack(entry.bytes, n, length);
+      const words = unpack(entry.bytes, n, length);
+      if (held.left.size === 0) giveBack(held.message);
+      return words;
     } catch {
       throw new PeerError('the assistant sent words wider than their ring', 'run the same version everywhere');
     }

@@ -10,8 +10,12 @@ import { resolve } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { add, Holders, packedBytes, packInto, recycle, Region, storageOf, unpack, type Words } from '../ring/index.ts';
 import type { AheadWork } from './ahead.ts';
+import { giveBack, lend } from './buffers.ts';
 
-/** Sends this party's message of a round (counted from 0) and returns the other party's, which must have the same length. */
+/**
+ * Sends this party's message of a round (counted from 0) and returns the other party's, which must have the same length. Once it
+ * has resolved, nobody reads `message` again; what it returns may be a lent buffer.
+ */
 export type Exchange = (round: number, message: Uint8Array) => Promise<Uint8Array>;
 
 /** One value opened in a round: both halves and their sum modulo 2^n. */
@@ -61,14 +65,22 @@ export async function execute(
 ): Promise<Execution> {
   const gates = resolve(program, context.dims);
   const values: (PartyValue | undefined)[] = gates.map(() => undefined);
-  const done = gates.map(() => false);
   const readers = gates.map(() => 0);
-  for (const gate of gates) for (const wire of gate.in) readers[wire]!++;
+  /** Gates that wait for a wire, and how many wires a gate waits for. */
+  const awaiting = gates.map((): number[] => []);
+  const missing = gates.map((gate) => gate.in.length);
+  gates.forEach((gate, index) => {
+    for (const wire of gate.in) {
+      readers[wire]!++;
+      awaiting[wire]!.push(index);
+    }
+  });
   readers[program.output]!++;
   for (const wire of program.guard ?? []) readers[wire]!++;
 
   let waiting: Waiting[] = [];
-  let unstarted = gates.map((_, index) => index);
+  const startable = new Smallest(gates.flatMap((gate, index) => (gate.in.length === 0 ? [index] : [])));
+  let finished = 0;
   let rounds = 0;
   let openedBits = 0;
 
@@ -85,8 +97,9 @@ export async function execute(
   const finish = (index: number, value: PartyValue): void => {
     const gate = gates[index]!;
     options.wire?.(gate, value);
-    done[index] = true;
+    finished++;
     values[index] = value;
+    for (const next of awaiting[index]!) if (--missing[next]! === 0) startable.add(next);
     if (!watched) {
       const kept = storageOf(value);
       holders.hold(kept);
@@ -102,13 +115,8 @@ export async function execute(
   };
 
   for (;;) {
-    const later: number[] = [];
-    for (const index of unstarted) {
+    for (let index = startable.take(); index !== undefined; index = startable.take()) {
       const gate = gates[index]!;
-      if (!gate.in.every((wire) => done[wire])) {
-        later.push(index);
-        continue;
-      }
       await options.ready?.(index);
       const inputs = gate.in.map((wire) => values[wire]!);
       aheads[index] = options.ahead?.take(index);
@@ -119,11 +127,12 @@ export async function execute(
         coroutine,
       );
     }
-    unstarted = later;
     if (waiting.length === 0) break;
 
     waiting.sort((a, b) => a.index - b.index);
-    const received = await exchange(rounds, packed(waiting.map(({ opening }) => opening.x)));
+    const message = packed(waiting.map(({ opening }) => opening.x));
+    const received = await exchange(rounds, message);
+    giveBack(message);
     const resumed = waiting;
     waiting = [];
     let at = 0;
@@ -140,6 +149,7 @@ export async function execute(
       return sum;
     });
     if (at !== received.length) throw outOfStep(`round ${rounds} has ${received.length} bytes, expected ${at}`);
+    giveBack(received);
     rounds++;
     resumed.forEach(({ index, coroutine }, i) => {
       advance(
@@ -149,15 +159,35 @@ export async function execute(
       );
     });
   }
-  if (unstarted.length > 0) throw new Error('a program that has passed its checks always finishes');
+  if (finished < gates.length) throw new Error('a program that has passed its checks always finishes');
   const flags = (program.guard ?? []).map((wire) => bits(values[wire]));
   return { output: values[program.output]!, flags, rounds, openedBits };
+}
+
+/** Gate numbers to be taken smallest first: both parties start gates in one order, and close to the order of the program. */
+class Smallest {
+  /** Descending. */
+  readonly #numbers: number[];
+
+  constructor(ascending: readonly number[]) {
+    this.#numbers = ascending.toReversed();
+  }
+
+  add(number: number): void {
+    let at = this.#numbers.length;
+    while (at > 0 && this.#numbers[at - 1]! < number) at--;
+    this.#numbers.splice(at, 0, number);
+  }
+
+  take(): number | undefined {
+    return this.#numbers.pop();
+  }
 }
 
 /** The openings of a round, one after the other, each on a byte boundary. */
 function packed(openings: readonly Words[]): Uint8Array {
   const sizes = openings.map((x) => packedBytes(x.n, x.length));
-  const message = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
+  const message = lend(sizes.reduce((sum, size) => sum + size, 0));
   let at = 0;
   openings.forEach((x, i) => packInto(x, message.subarray(at, (at += sizes[i]!))));
   return message;

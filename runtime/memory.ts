@@ -207,9 +207,11 @@ function crossing(): [
     (from: 0 | 1) =>
     (round: number, message: Uint8Array): Promise<Uint8Array> => {
       const [own, other] = [`${round} ${from}`, `${round} ${1 - from}`];
+      // A copy: both parties give back what they sent while the other may still read it.
+      const copy = message.slice();
       const awaited = waiting.get(own);
-      if (awaited) awaited(message);
-      else sent.set(own, message);
+      if (awaited) awaited(copy);
+      else sent.set(own, copy);
       const theirs = sent.get(other);
       if (theirs !== undefined) {
         sent.delete(other);
