@@ -5,13 +5,15 @@ import type { Dataset } from './read.ts';
 /** Class numbers are whole numbers without sign or leading zeros. */
 const CLASS_NUMBER = /^(0|[1-9][0-9]*)$/;
 const MAX_CLASSES = 1000;
+/** Classes that a message names. */
+const NAMED = 20;
 
 const noLabel = (data: Dataset, i: number): InputError =>
   new InputError(`${data.source}: example ${i + 1} has no label`, 'Name the column with --label-column.');
 
 /**
  * Class names found in the data, sorted: numbers by value, others by code unit. The order is the classes' numbering.
- * @throws InputError if an example has no label, there are fewer than two classes or more than 1000
+ * @throws InputError if an example has no label, there are fewer than two classes or more than 1000, or all are numbers and not all whole
  */
 export function labelsOf(data: Dataset): string[] {
   const names = new Set<string>();
@@ -29,6 +31,10 @@ export function labelsOf(data: Dataset): string[] {
     throw new InputError(`${data.source}: ${names.size} different labels`, 'For scores give --regression.');
   }
   const list = [...names];
+  const fraction = list.find((name) => Number(name) % 1 !== 0);
+  if (fraction !== undefined && list.every((name) => name.trim() !== '' && Number.isFinite(Number(name)))) {
+    throw new InputError(`${data.source}: labels are numbers such as ${fraction}`, 'For scores give --regression.');
+  }
   return list.every((name) => CLASS_NUMBER.test(name))
     ? list.toSorted((a, b) => Number(a) - Number(b))
     : list.toSorted((a, b) => (a < b ? -1 : 1));
@@ -61,7 +67,7 @@ export function targetsOf(data: Dataset, labels: readonly string[], regression: 
     if (found !== undefined) return found;
     throw new InputError(
       `${data.source}: example ${i + 1}: label '${label}' is none of the classes`,
-      `The classes are: ${labels.join(', ')}.`,
+      `The classes are: ${labels.slice(0, NAMED).join(', ')}${labels.length > NAMED ? `, … (${labels.length})` : ''}.`,
     );
   });
 }

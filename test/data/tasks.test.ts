@@ -174,6 +174,10 @@ describe('a user’s own data', () => {
     expect(labelsOf(dataset('10', '9', '0', '9'))).toEqual(['0', '9', '10']);
     expect(labelsOf(dataset('10', '9', 'x'))).toEqual(['10', '9', 'x']);
     expect(() => labelsOf(dataset('a', 'a'))).toThrow("every label is 'a'");
+    // Whole numbers are classes, however they are written; a fraction among numbers is a score.
+    expect(labelsOf(dataset('1.0', '0.0'))).toEqual(['0.0', '1.0']);
+    expect(labelsOf(dataset('1.5', 'x'))).toEqual(['1.5', 'x']);
+    expect(() => labelsOf(dataset('4', '2.5'))).toThrow('labels are numbers such as 2.5');
     expect(() => labelsOf(dataset('a', undefined))).toThrow('example 2 has no label');
     expect(() => labelsOf(dataset(...Array.from({ length: 1001 }, (_, i) => String(i))))).toThrow(
       '1001 different labels',
