@@ -83,17 +83,16 @@ const wave = (size: number, [height, step, start]: readonly [number, number, num
   Float32Array.from({ length: size }, (_, i) => height * Math.sin(step * i + start));
 
 /**
- * Expected by numpy in float64 on the same waves: per layer the denominators' mean over heads and the 7 real tokens, 0.05 times
- * the activations', and 0.05 times the mean of max(0, log2(var + 1e-12) - 4)**2 for either LayerNorm; gradients by central
+ * Expected by numpy in float64 on the same waves: the denominators' mean over heads and the 7 real tokens, of
+ * log2(mean((x + c)**2)) + 2*log2(5/|c|) with x the scores, or scores minus their row mean; 0.05 times the activations', and 0.05 times the mean of max(0, log2(var + 1e-12) - 4)**2 for either LayerNorm; gradients by central
  * differences of step 1e-5.
  */
 describe('range penalty', () => {
   const [F, H] = [5, 6];
-  const c = [0.5, 2, 30];
   const waves: Record<string, [shape: number[], wave: [number, number, number]]> = {
     'scores.0': [
       [B, A, L, L],
-      [4, 1.7, 0],
+      [20, 1.7, 0],
     ],
     'ffn.0': [
       [B, L, F],
@@ -108,14 +107,14 @@ describe('range penalty', () => {
       [30, 0.7, 3],
     ],
   };
-  const config = (act: string): ModelConfig =>
+  const config = (act: string, c: readonly number[]): ModelConfig =>
     tinyConfig({
       num_hidden_layers: 1,
       intermediate_size: F,
       softmax_act: act,
       ...(act === 'softmax' ? {} : { softmax_c: [c] }),
     });
-  const build = (act: string) => {
+  const build = (act: string, c: readonly number[]) => {
     const graph = new Graph();
     const m = graph.input('m', 'float32', [B, L]);
     const probes = new Map(
@@ -124,29 +123,32 @@ describe('range penalty', () => {
     const feeds: Record<string, Feeds[string]> = { m: float32([B, L], mask) };
     for (const [name, [shape, wave_]] of Object.entries(waves))
       if (act !== 'softmax' || name !== 'scores.0') feeds[name] = float32(shape, wave(elements(shape), wave_));
-    return { graph, probes, feeds, loss: rangePenalty(probes, m, config(act)) };
+    return { graph, probes, feeds, loss: rangePenalty(probes, m, config(act, c)) };
   };
 
+  const rest = 0.36052887156658603 + 1.1796939298627152;
   it.each([
-    ['2quad', 1.7832571624283742 + 0.36052887156658603 + 1.1796939298627152],
-    ['2quad_centred', 1.8089246315529652 + 0.36052887156658603 + 1.1796939298627152],
-    ['softmax', 0.36052887156658603 + 1.1796939298627152],
-  ])('is what numpy computes: %s', async (act, expected) => {
-    const { graph, loss, feeds } = build(act);
+    ['2quad', [5, 5, 5], 0.14642515864362562 + rest],
+    ['2quad_centred', [5, 5, 5], 0.12144656355136348 + rest],
+    ['2quad', [0.5, 2, -12], 17.369883218633053 + rest],
+    ['2quad_centred', [0.5, 2, -12], 16.955875485931216 + rest],
+    ['softmax', [], rest],
+  ] as const)('is what numpy computes: %s, c = %j', async (act, c, expected) => {
+    const { graph, loss, feeds } = build(act, c);
     const found = (await evaluate(graph, { loss }, feeds))['loss']![0]!;
     expect(found / expected).toBeCloseTo(1, 5);
   });
 
   it('has the gradients that numpy finds by differences', async () => {
-    const { graph, loss, feeds, probes } = build('2quad_centred');
+    const { graph, loss, feeds, probes } = build('2quad_centred', [0.5, 2, -12]);
     const found = gradients(loss, probes.values());
     const wanted = Object.fromEntries([...probes].map(([name, node]) => [`g:${name}`, found.get(node)!]));
     const g = await evaluate(graph, wanted, feeds);
     // prettier-ignore
     const expected = [
-      ['scores.0', 49, -0.01370948],
-      ['scores.0', 50, 0.007718819],
-      ['scores.0', 45, 0.0006834794],
+      ['scores.0', 49, 0.07226611],
+      ['scores.0', 54, -0.06400932],
+      ['scores.0', 5, 0.04156398],
       ['ffn.0', 1, 0.01290486],
       ['ffn.0', 8, 0.01276164],
       ['ffn.0', 4, -0.01126634],
@@ -165,5 +167,15 @@ describe('range penalty', () => {
         g[`g:${name}`]!.slice(-shape.at(-1)!).every((v) => v === 0),
         name,
       ).toBe(true);
+  });
+
+  it('does not see scores and c scaled together, as 2Quad does not', async () => {
+    const alike = async (factor: number): Promise<number> => {
+      const { graph, loss, feeds } = build('2quad', [3, 4, 6].map((v) => v * factor)); // prettier-ignore
+      const { shape, data } = feeds['scores.0'] as Extract<Feeds[string], { dtype: 'float32' }>;
+      const scaled = float32(shape, data.map((v) => v * factor)); // prettier-ignore
+      return (await evaluate(graph, { loss }, { ...feeds, 'scores.0': scaled }))['loss']![0]!;
+    };
+    expect((await alike(0.125)) / (await alike(1))).toBeCloseTo(1, 5);
   });
 });

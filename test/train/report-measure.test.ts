@@ -66,9 +66,9 @@ describe('activation ranges', () => {
         expect(min).toBeCloseTo(6 * Math.sqrt(size), 4);
         expect(max).toBeCloseTo(6 * Math.sqrt(size), 4);
       } else {
-        // Equal scores less their mean are 0: D/n = c² = 4.
-        expect(min).toBeCloseTo(2, 4);
-        expect(max).toBeCloseTo(2, 4);
+        // Equal scores less their mean are 0: D/n = c², which is 25 where c is 5.
+        expect(min).toBeCloseTo(Math.log2(25), 4);
+        expect(max).toBeCloseTo(Math.log2(25), 4);
       }
     }
   });

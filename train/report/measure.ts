@@ -4,25 +4,10 @@ import { makeBatches } from '../../data/batch.ts';
 import type { Encoding } from '../../data/tokenizer.ts';
 import { bertFeeds, bertGraph } from '../../engine/bert.ts';
 import type { Engine } from '../../engine/engine.ts';
-import {
-  add,
-  div,
-  Graph,
-  greater,
-  log,
-  max,
-  min,
-  mul,
-  reshape,
-  square,
-  sub,
-  sum,
-  where,
-  type Node,
-} from '../../engine/graph/index.ts';
+import { Graph, greater, max, min, mul, reshape, where, type Node } from '../../engine/graph/index.ts';
 import { softmaxShift, type ModelConfig } from '../../model/config.ts';
 import { parameterShapes } from '../../model/names.ts';
-import { ACTIVATION_INTERVAL, DENOMINATOR_INTERVAL } from '../loss/range-penalty.ts';
+import { ACTIVATION_INTERVAL, DENOMINATOR_INTERVAL, denominators } from '../loss/range-penalty.ts';
 import { argmax, type Tensors } from '../predict.ts';
 
 export type Evaluation = NonNullable<RunRecord['evaluation']>;
@@ -72,7 +57,6 @@ function wires(config: ModelConfig, graph: Graph): Wire[] {
   const [b, l] = mask.shape as [Node['shape'][0], Node['shape'][0]];
   const keys = reshape(mask, [b!, 1, 1, l!]);
   const queries = reshape(mask, [b!, 1, l!, 1]);
-  const n = sum(keys, [-1], true);
   return Array.from({ length: config.num_hidden_layers }, (_, layer): Wire[] => {
     const s = ops.probes.get(`scores.${layer}`)!;
     const u = ops.probes.get(`ffn.${layer}`)!;
@@ -87,12 +71,9 @@ function wires(config: ModelConfig, graph: Graph): Wire[] {
     ];
     const c = softmaxShift(config, layer);
     if (c.length > 0) {
-      const rowMean = div(sum(mul(s, keys), [-1], true), n);
-      const x = config.softmax_act === '2quad_centred' ? sub(s, rowMean) : s;
-      const squares = mul(square(add(x, graph.constant(c, [c.length, 1, 1]))), keys);
-      const d = mul(log(div(sum(squares, [-1], true), n)), Math.LOG2E);
+      const d = denominators(s, mask, c, config.softmax_act === '2quad_centred');
       found.push({
-        wire: 'log₂ of the 2Quad denominator per key',
+        wire: 'log₂ of the 2Quad denominator per key, scaled to c = 5',
         layer,
         interval: DENOMINATOR_INTERVAL,
         ...bounds(d, queries),
@@ -104,7 +85,7 @@ function wires(config: ModelConfig, graph: Graph): Wire[] {
 
 /**
  * Least and greatest values over real tokens of the activations on which the secured path depends, per layer: attention
- * scores, activation inputs, and for 2Quad log₂(D/n) of its denominators D with n real keys.
+ * scores, activation inputs, and for 2Quad log₂(D/n) of its denominators D with n real keys, at the scale at which c is 5.
  */
 export async function measureRanges(
   model: { readonly config: ModelConfig; readonly tensors: Tensors },

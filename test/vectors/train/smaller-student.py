@@ -142,6 +142,7 @@ def run(dtype):
     for layer in range(2):
         x = shifted(student[f"scores.{layer}"], layer)
         d = torch.log2((keys * x**2).sum(-1) / n[..., 0])
+        d = d + 2 * torch.log2(5 / torch.tensor(SHIFT[layer], dtype=dtype).abs())[:, None]  # at the scale where c is 5
         d = d.transpose(1, 2)[real]
         u = student[f"ffn.{layer}"][real]
         terms = (above(d, 7.5) + above(-d, -2.5)).mean() + 0.05 * (above(u, 4) + above(-u, 5)).mean()
