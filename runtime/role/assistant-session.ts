@@ -67,10 +67,10 @@ export class Assistant {
         this.#check(party, open);
         await this.#open(party, channel, open, undefined);
       } else {
-        const { open, deal, tally } = decodeClaim(payload, channel.peer, TALLY_BYTES);
+        const { open, deal: id, tally } = decodeClaim(payload, channel.peer, TALLY_BYTES);
         this.#check(party, open);
         await this.#tally(party, channel, tally);
-        await this.#open(party, channel, open, deal);
+        await this.#open(party, channel, open, id);
       }
     } catch (error) {
       await channel.send('failed', new Uint8Array(0)).catch(() => {});
@@ -116,9 +116,9 @@ export class Assistant {
     throw new RefusedError(`party ${party} serves an older copy of its stock`, 'it discards what it has');
   }
 
-  async #open(party: 0 | 1, channel: Channel, open: Open, deal: Uint8Array | undefined): Promise<void> {
+  async #open(party: 0 | 1, channel: Channel, open: Open, id: Uint8Array | undefined): Promise<void> {
     const { ctx, sid, nonces } = open;
-    const request: OpenRequest = { reference: open.hello.reference, ctx, sid, nonces, ...(deal && { deal }) };
+    const request: OpenRequest = { reference: open.hello.reference, ctx, sid, nonces, ...(id && { deal: id }) };
     const key = hex(request.reference);
     const first = this.#waiting.get(key);
     let both: boolean;
@@ -136,8 +136,8 @@ export class Assistant {
     this.#waiting.delete(key);
     const channels: [Channel, Channel] = party === 1 ? [first!.channel, channel] : [channel, first!.channel];
     try {
-      if (deal === undefined) await this.#deal(channels, open, request, this.#sessions.seeds(request));
-      else await this.#release(channels, open, deal);
+      if (id === undefined) await this.#deal(channels, open, request, this.#sessions.seeds(request));
+      else await this.#release(channels, open, id);
       first!.resolve();
     } catch (error) {
       first!.reject(error as Failure);
@@ -177,15 +177,15 @@ export class Assistant {
   /** Gives out the seeds of a deal that was made ahead, after burning it: party 1 has the corrections. */
   async #release(channels: [Channel, Channel], open: Open, id: Uint8Array): Promise<void> {
     const { stock, keeper } = this.#options.ahead!;
-    const deal = await stock.burn(id);
+    const kept = await stock.burn(id);
     try {
-      if (!equalBytes(encodeSession(deal.header.session), encodeSession(open.hello.session)))
+      if (!equalBytes(encodeSession(kept.header.session), encodeSession(open.hello.session)))
         throw new RefusedError('the parties claim a deal for texts of other lengths', 'ask again');
-      const seeds = splitSeeds(await deal.records(keeper).next(2 * HASH_BYTES));
+      const seeds = splitSeeds(await kept.records(keeper).next(2 * HASH_BYTES));
       await Promise.all(channels.map((channel, i) => channel.send('seed', seeds[i]!.bytes)));
       for (const seed of seeds) seed.erase();
     } finally {
-      await deal.close();
+      await kept.close();
     }
     await Promise.all(channels.map((channel) => channel.closed));
   }

@@ -295,7 +295,7 @@ class Serving {
     if (floor === 0) return;
     const passed = performance.now() - this.#begun;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const due = new Promise<void>((resolve) => (timer = setTimeout(resolve, (Math.floor(passed / floor) + 1) * floor - passed))); // prettier-ignore
+    const due = new Promise<void>((done) => (timer = setTimeout(done, (Math.floor(passed / floor) + 1) * floor - passed))); // prettier-ignore
     await Promise.race([due, this.#links.client.closed]);
     clearTimeout(timer);
   }
