@@ -9,6 +9,7 @@ import { taskInfo } from '../../data/tasks.ts';
 import { packageFile } from '../../cli/ui/package.ts';
 import { real, runJson, shown, type Places } from './commands.ts';
 import { appendLine, readLines, thisMachine, type Line } from './lines.ts';
+import { otherRecipe, recipeOf } from './recipe.ts';
 import { calibrationFlags, evaluationFlags, splitOf, type Run } from './rows.ts';
 
 export interface MeasureOptions {
@@ -31,7 +32,7 @@ async function recordOf(run: Run, places: Places): Promise<RunRecord | undefined
 }
 
 /** @throws RefusedError if the folder holds another run than the row asks for: its figures would stand in the wrong row */
-function checkRecord(run: Run, record: RunRecord, folder: string): void {
+async function checkRecord(run: Run, record: RunRecord): Promise<void> {
   const named = (value: unknown): string => (typeof value === 'string' ? taskInfo(value).name : '');
   const wrong =
     record.command !== (run.variant === 'teacher' ? 'teacher' : 'student')
@@ -44,25 +45,10 @@ function checkRecord(run: Run, record: RunRecord, folder: string): void {
             ? `task ${String(record.config['task'])}`
             : undefined;
   if (wrong !== undefined)
-    throw new RefusedError(`${folder} is a run of ${wrong}`, 'Move it to the folder of its own row, or remove it.');
-}
-
-interface Stage {
-  readonly name: string;
-  readonly steps?: number;
-  readonly epochs?: number;
-  readonly learningRate: number;
-}
-
-/** `two-stage: layers 3 epochs at 5e-5, logits 2 epochs at 5e-5`. */
-export function recipeOf(record: RunRecord): string {
-  const { name, stages } = record.config['recipe'] as unknown as { name: string; stages: readonly Stage[] };
-  if (stages.length === 0) return 'no training';
-  const told = stages.map((stage) => {
-    const long = stage.steps === undefined ? `${stage.epochs} epochs` : `${stage.steps} steps`;
-    return `${stage.name} ${long} at ${stage.learningRate.toExponential().replace('.0e', 'e')}`;
-  });
-  return `${name}: ${told.join(', ')}`;
+    throw new RefusedError(`${run.folder} is a run of ${wrong}`, 'Move it to the folder of its own row, or remove it.');
+  const other = run.command === undefined ? undefined : await otherRecipe(record, run.command);
+  if (other !== undefined)
+    throw new RefusedError(`${run.folder} was not made by its row: ${other}`, 'Correct the flags of the row, or train it again.'); // prettier-ignore
 }
 
 const official = (task: string, from: Readonly<Record<string, unknown>>): Record<string, number> =>
@@ -83,7 +69,6 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
     await runJson(run.command, options);
     record = (await recordOf(run, places))!;
   }
-  checkRecord(run, record, run.folder);
   const { task, variant, preset, seed, folder, command } = run;
   const known = (await readLines(results)).some(
     (line) =>
@@ -95,6 +80,7 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
       line.run === record.started,
   );
   if (known) return { run, record };
+  await checkRecord(run, record);
   const measured = await runJson(
     ['train-distill', 'evaluate', folder, ...evaluationFlags(task), '--threads', String(threads)],
     options,

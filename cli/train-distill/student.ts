@@ -27,7 +27,7 @@ import { addOutput, addEngine, addTraining, numeric, overrides, trainingData, ty
 import { checkDtype, fittingLength } from './teacher.ts';
 import { printResult, refuseExisting, trainAndSave } from './training.ts';
 
-interface StudentFlags extends TrainingFlags {
+export interface StudentFlags extends TrainingFlags {
   readonly teacher: string;
   readonly preset: string;
   readonly swapOnly: boolean;
@@ -51,7 +51,8 @@ const sized = (preset: Preset, flags: StudentFlags): Preset => ({
   layer_map: flags.layerMap ?? (flags.layers === undefined ? preset.layer_map : undefined),
 });
 
-async function chosenRecipe(flags: StudentFlags): Promise<Recipe> {
+/** What the flags make of the recipe they name. */
+export async function studentRecipe(flags: StudentFlags): Promise<Recipe> {
   const found = await findRecipe(flags.recipe, 'student', flags.task);
   const ablated = ablate(found, { noStage1: !flags.stage1, noDistillation: !flags.distillation });
   const whole = overrideRecipe(ablated, overrides(flags));
@@ -63,7 +64,7 @@ async function student(flags: StudentFlags): Promise<void> {
   await refuseExisting(flags.out);
   checkDtype(flags.dtype);
   const preset = sized(await findPreset(flags.preset), flags);
-  const recipe = await chosenRecipe(flags);
+  const recipe = await studentRecipe(flags);
   const data = await trainingData(flags);
   const teacher = await loadModel(flags.teacher, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
   requireHead(teacher, flags.teacher);

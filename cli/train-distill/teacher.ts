@@ -6,7 +6,7 @@ import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { selectEngine } from '../../engine/select.ts';
 import { prepare } from '../../train/examples.ts';
 import { withHead } from '../../train/head.ts';
-import { overrideRecipe } from '../../train/recipe/recipe.ts';
+import { overrideRecipe, type Recipe } from '../../train/recipe/recipe.ts';
 import { DEFAULT_RECIPE, findRecipe } from '../../train/recipe/recipes.ts';
 import { addOutput, addEngine, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { printResult, refuseExisting, trainAndSave } from './training.ts';
@@ -17,11 +17,15 @@ interface TeacherFlags extends TrainingFlags {
   readonly regression: boolean;
 }
 
+/** What the flags make of the recipe they name. */
+export const teacherRecipe = async (flags: TrainingFlags): Promise<Recipe> =>
+  overrideRecipe(await findRecipe(flags.recipe, 'teacher', flags.task), overrides(flags));
+
 async function teacher(flags: TeacherFlags): Promise<void> {
   const began = new Date();
   await refuseExisting(flags.out);
   checkDtype(flags.dtype);
-  const recipe = overrideRecipe(await findRecipe(flags.recipe, 'teacher', flags.task), overrides(flags));
+  const recipe = await teacherRecipe(flags);
   const data = await trainingData(flags);
   const base = await loadModel(flags.from, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
   const { regression } = data;

@@ -11,7 +11,7 @@ import { readRows, runsOf, type Variant } from '../../bench/results/rows.ts';
 import { records } from '../../bench/results/speed.ts';
 import { saveModel } from '../../checkpoints/index.ts';
 import { packageFile } from '../../cli/ui/package.ts';
-import { InputError, RefusedError } from '../../common/errors.ts';
+import { InputError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
@@ -152,6 +152,25 @@ describe('the file of lines', () => {
   });
 });
 
+describe('a measurement made earlier', () => {
+  it('is recorded with its command and machine, and shown', async () => {
+    const printed = { shape: 'minilm', seq: 25, wallSeconds: 0.34567, peakRssBytes: { party0: 1e9, assistant: 2.5e6 }, rounds: 97 }; // prettier-ignore
+    writeFileSync(at('printed.json'), `noise\n${JSON.stringify(printed)}\n`);
+    const files = ['--rows', rowsFile('none.json', { teachers: [], students: [] }), '--results', at('speed.jsonl'), '--out', at('speed.md')]; // prettier-ignore
+    await bench('record', ...files, '--output', at('printed.json'), '--', 'secure', '--shape', 'minilm', '--seq', '25');
+    const [line] = await readLines(at('speed.jsonl'));
+    expect(line).toMatchObject({ kind: 'speed', bench: 'secure', output: printed, machine: { node: process.version } });
+    const page = readFileSync(at('speed.md'), 'utf8');
+    expect(page).toContain('npm run --silent bench -- secure --shape minilm --seq 25   # machine A');
+    expect(page).toContain(
+      '| shape | seq | wallSeconds | rounds | peakRssBytes.party0 | peakRssBytes.assistant | machine |',
+    );
+    expect(page).toContain('| minilm | 25 | 0.3457 | 97 | 1.000 G | 2.500 M | A |');
+    writeFileSync(at('printed.json'), 'no JSON\n');
+    await expect(bench('record', ...files, '--output', at('printed.json'), '--', 'train')).rejects.toThrow('not JSON: no JSON'); // prettier-ignore
+  });
+});
+
 describe.runIf(existsSync(packageFile('dist/bench/main.js')))('bench results', () => {
   const train = ['--steps', '6', '--max-length', '16', '--dropout', '0'];
   const list = (seeds: number[]): unknown => ({
@@ -242,7 +261,15 @@ describe.runIf(existsSync(packageFile('dist/bench/main.js')))('bench results', (
         at('runs/sts-b/secformer/seed-2/run.json'),
         readFileSync(at('runs/sts-b/secformer/seed-1/run.json')),
       );
-      await expect(bench('train', ...flags(rows2))).rejects.toThrow(RefusedError);
+      await expect(bench('train', ...flags(rows2))).rejects.toThrow(/seed-2 is a run of seed 1/);
+
+      // So would a run that was made by other flags than its row shows.
+      rmSync(at('runs/sts-b/secformer/seed-2'), { recursive: true });
+      writeFileSync(at('results.jsonl'), '');
+      const longer = list([1]) as { students: { flags: string[] }[] };
+      longer.students[0]!.flags.push('--steps', '7');
+      const rows3 = rowsFile('rows3.json', longer);
+      await expect(bench('train', ...flags(rows3))).rejects.toThrow(/seed-1 was not made by its row: stages\.0\.steps is 6, not 7/); // prettier-ignore
     },
   );
 });
