@@ -2,6 +2,7 @@
 export * from './arith.ts';
 export * from './bits.ts';
 export * from './fixed.ts';
+export * from './fused.ts';
 export * from './kernels/kernels.ts';
 export * from './matmul.ts';
 export * from './pack.ts';

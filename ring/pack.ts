@@ -20,18 +20,25 @@ export function packInto(w: Words, bytes: Uint8Array): void {
   kernels().pack(w.data, bytes, w.length, w.n);
 }
 
-/** @throws InputError on a wrong number of bytes or a set padding bit. */
-export function unpack(bytes: Uint8Array, n: number, length: number): Words {
-  const out = blank(n, length);
+/** @throws InputError on a wrong number of bytes */
+export function checkUnpack(bytes: Uint8Array, n: number, length: number): void {
   if (bytes.length !== packedBytes(n, length))
     throw new InputError(
       `${bytes.length} bytes for ${length} packed words of ${n} bits, ${packedBytes(n, length)} expected`,
       'the data was cut, or written for another shape or ring',
     );
-  if (kernels().unpack(bytes, out.data, length, n) !== 0)
-    throw new InputError(
-      `${length} packed words of ${n} bits: a padding bit is set`,
-      'the data is damaged, or of another ring',
-    );
+}
+
+export const paddingSet = (n: number, length: number): InputError =>
+  new InputError(
+    `${length} packed words of ${n} bits: a padding bit is set`,
+    'the data is damaged, or of another ring',
+  );
+
+/** @throws InputError on a wrong number of bytes or a set padding bit. */
+export function unpack(bytes: Uint8Array, n: number, length: number): Words {
+  const out = blank(n, length);
+  checkUnpack(bytes, n, length);
+  if (kernels().unpack(bytes, out.data, length, n) !== 0) throw paddingSet(n, length);
   return out;
 }

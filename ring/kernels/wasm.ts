@@ -1,7 +1,7 @@
 import { Failure } from '../../common/errors.ts';
 import type { Kernels } from './kernels.ts';
 
-/** Parameters of each kernel: u an integer, r an array read, w an array written. */
+/** Parameters of each kernel: u an integer, r an array read, w one written, x one changed. */
 const SIGNATURES = {
   zip: 'uurrwuuu',
   convert: 'rwuuuuu',
@@ -16,6 +16,13 @@ const SIGNATURES = {
   pack: 'rwuu',
   unpack: 'rwuu',
   narrow: 'rwuu',
+  packMasked: 'rrrwuuuu',
+  unpackAdd: 'rrwuu',
+  extShare: 'rrrrwuuuuu',
+  squareShare: 'rrrrrwuuuuuu',
+  productShare: 'rrrrrrrrwuuuuuuu',
+  cellTables: 'rwuuuuuu',
+  cellFlags: 'rrxuuuuuuu',
   encode: 'rwuuu',
   decode: 'rwuuu',
   fourierPublic: 'rrrrrrrwuuuu',
@@ -63,10 +70,11 @@ export async function instantiateWasm(bytes: BufferSource): Promise<Kernels> {
       if (top > memory.buffer.byteLength) grow(memory, top);
       const heap = new Uint8Array(memory.buffer);
       const view = (a: Operand): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
-      for (let i = 0; i < args.length; i++) if (signature[i] === 'r') heap.set(view(args[i] as Operand), at[i]!);
+      for (let i = 0; i < args.length; i++)
+        if (signature[i] === 'r' || signature[i] === 'x') heap.set(view(args[i] as Operand), at[i]!);
       const status = kernel(...at);
       for (let i = 0; i < args.length; i++) {
-        if (signature[i] !== 'w') continue;
+        if (signature[i] !== 'w' && signature[i] !== 'x') continue;
         const target = view(args[i] as Operand);
         target.set(heap.subarray(at[i]!, at[i]! + target.byteLength));
       }

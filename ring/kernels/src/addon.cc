@@ -215,6 +215,9 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
     DEFINE(isa, zip) DEFINE(isa, convert) DEFINE(isa, choose) DEFINE(isa, sum) DEFINE(isa, gather)               \
     DEFINE(isa, pack) DEFINE(isa, unpack) DEFINE(isa, narrow) DEFINE(isa, encode) DEFINE(isa, decode)            \
     DEFINE(isa, fourierPublic) DEFINE(isa, fourierSecret)                                                        \
+    DEFINE(isa, packMasked) DEFINE(isa, unpackAdd)                                                               \
+    DEFINE(isa, extShare) DEFINE(isa, squareShare) DEFINE(isa, productShare)                                     \
+    DEFINE(isa, cellTables) DEFINE(isa, cellFlags)                                                               \
     define(env, set, "fourierDot", entry<&fourierDot<ring::isa::fourierDot>>);                                   \
     DEFINE(isa, unaligned) DEFINE(isa, packedLimbs) DEFINE(isa, packMatrix)                                      \
     define(env, set, "matmul", entry<&matmul<ring::isa::matmul>>);                                               \

@@ -3,6 +3,7 @@
 #include "elementwise.h"
 #include "fixed.h"
 #include "fourier.h"
+#include "fused.h"
 #include "matmul.h"
 #include "stream.h"
 #include "wire.h"

@@ -64,6 +64,32 @@ RING_KERNEL(encode)(const double* x, uint32_t* out, uint32_t length, uint32_t f,
 /// x = signed(a) / 2^f, rounded once.
 RING_KERNEL(decode)(const uint32_t* a, double* x, uint32_t length, uint32_t f, uint32_t n);
 
+/// pack((x + a + k) mod 2^n), or x - a + k: x in ring nx, a in ring n, k one word of it.
+RING_KERNEL(packMasked)(const uint32_t* x, const uint32_t* a, const uint32_t* k, uint8_t* bytes, uint32_t length, uint32_t nx,
+                        uint32_t n, uint32_t minus);
+/// out = unpack(bytes) + own mod 2^n; returns as unpack does.
+RING_KERNEL(unpackAdd)(const uint8_t* bytes, const uint32_t* own, uint32_t* out, uint32_t length, uint32_t n);
+
+/// A party's share of the value of an ext wire in ring N <= lift: c and r in ring n, q and q + m in ring lift - n, as in
+/// protocol/gates/ext.ts.
+RING_KERNEL(extShare)(const uint32_t* c, const uint32_t* r, const uint32_t* q, const uint32_t* qm, uint32_t* out,
+                      uint32_t length, uint32_t n, uint32_t lift, uint32_t N, uint32_t party);
+/// A party's share of its square, less the dealt r^2: delta in ring N - n - 1, as in protocol/gates/square.ts.
+RING_KERNEL(squareShare)(const uint32_t* c, const uint32_t* r, const uint32_t* q, const uint32_t* qm, const uint32_t* delta,
+                         uint32_t* out, uint32_t length, uint32_t n, uint32_t lift, uint32_t N, uint32_t party);
+/// A party's share of its product with an operand E + A (ring nw, one word for `cols` of c): mA in ring N - n, rA in ring N, as
+/// in protocol/gates/product.ts.
+RING_KERNEL(productShare)(const uint32_t* c, const uint32_t* r, const uint32_t* q, const uint32_t* qm, const uint32_t* E,
+                          const uint32_t* A, const uint32_t* mA, const uint32_t* rA, uint32_t* out, uint32_t length, uint32_t n,
+                          uint32_t lift, uint32_t N, uint32_t nw, uint32_t cols, uint32_t party);
+
+/// The 2^m flags, as a word of ring 2^m, rotated up by bits [nl - m, nl) of each r (ring n >= nl): protocol/gates/guard-cells.ts.
+RING_KERNEL(cellTables)(const uint32_t* r, uint32_t* out, uint32_t length, uint32_t n, uint32_t nl, uint32_t m,
+                        uint32_t flagsLow, uint32_t flagsHigh);
+/// Bit number bits [nl - m, nl) of c - offset of each table, set in `bits` (zero before) from bit `from` on.
+RING_KERNEL(cellFlags)(const uint32_t* c, const uint32_t* tables, uint32_t* bits, uint32_t length, uint32_t n, uint32_t nl,
+                       uint32_t m, uint32_t offsetLow, uint32_t offsetHigh, uint32_t from);
+
 /// A_1..A_K, B_1..B_K (ring 64) at each c of ring b; tables and coefficients as in ring/trig.ts.
 RING_KERNEL(fourierPublic)(const uint32_t* c, const int32_t* hiCos, const int32_t* hiSin, const int32_t* loCos,
                            const int32_t* loSin, const int64_t* a, const int64_t* bk, uint32_t* out, uint32_t length,
