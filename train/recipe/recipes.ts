@@ -4,7 +4,7 @@ import { builtIns, readNamed } from '../built-in.ts';
 import { parseRecipe, type Recipe } from './recipe.ts';
 
 /** What a command runs if no recipe is named. */
-export const DEFAULT_RECIPE = { teacher: 'fine-tune', student: 'two-stage' } as const;
+export const DEFAULT_RECIPE = { teacher: 'fine-tune', student: 'fast' } as const;
 
 /** Every built-in recipe as it is written, for any task. */
 export function builtInRecipes(): Recipe[] {
