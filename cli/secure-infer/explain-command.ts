@@ -2,12 +2,12 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
 import { SHAPES, shapeConfig, shapePlan, shapeProgram } from '../../export/shapes.ts';
 import { parseProgram } from '../../protocol/codec.ts';
 import type { Program } from '../../protocol/program.ts';
-import { expectedSeconds, explainProgram, type Explained, type Network, type Part, type Times } from './explain.ts';
+import { expectedSeconds, expectedTimes, explainProgram, type Explained, type Network, type Part, type Times } from './explain.ts'; // prettier-ignore
 import { planOf, wholeNumber } from './options.ts';
 import { onOutput } from '../ui/colour.ts';
 
@@ -41,6 +41,16 @@ async function bundleProgram(dir: string): Promise<Program> {
   return parseProgram(await readFile(found, 'utf8'), found);
 }
 
+/** The plan a bundle was exported with: the folders of provider and client say so. */
+async function bundlePlan(dir: string): Promise<string | null> {
+  for (const role of ['.', 'provider', 'client']) {
+    const text = await readFile(join(dir, role, 'manifest.json'), 'utf8').catch(() => '{}');
+    const { plan } = JSON.parse(text) as { plan?: string };
+    if (plan !== undefined) return plan;
+  }
+  return null;
+}
+
 async function explain(dir: string | undefined, options: Options): Promise<void> {
   const { shape, seq, batch, plan, guard, gates, json } = options;
   if ((dir === undefined) === (shape === undefined))
@@ -54,9 +64,11 @@ async function explain(dir: string | undefined, options: Options): Promise<void>
   const explained = explainProgram(program, { lengths: new Array<number>(batch).fill(seq), heads: program.heads });
   const times = expectedSeconds(explained, options);
   if (json) {
-    const { gates: every, ...rest } = explained;
-    const source = shape === undefined ? { bundle: dir } : { shape, plan, guard };
-    process.stdout.write(`${JSON.stringify({ ...source, seq, batch, ...rest, ...(gates ? { gates: every } : {}), ...times })}\n`); // prettier-ignore
+    const timed = (parts: readonly Part[]): object[] => parts.map((p) => ({ ...p, seconds: expectedTimes(p, options).seconds })); // prettier-ignore
+    const { gates: every, layers, kinds, ...rest } = explained;
+    const source = shape === undefined ? { bundle: dir, plan: await bundlePlan(dir!) } : { shape, plan, guard };
+    const parts = { layers: timed(layers), kinds: timed(kinds), ...(gates ? { gates: timed(every) } : {}) };
+    process.stdout.write(`${JSON.stringify({ ...source, seq, batch, ...rest, ...parts, ...times })}\n`);
     return;
   }
   process.stdout.write(text(explained, times, options));
@@ -66,24 +78,39 @@ const size = (amount: number): string =>
   amount === 0 ? '' : amount < 1e6 ? `${(amount / 1e3).toFixed(1)} kB` : `${(amount / 1e6).toFixed(2)} MB`;
 const millions = (count: number): string => (count === 0 ? '' : `${(count / 1e6).toFixed(1)} M`);
 
-function table(title: string, parts: readonly Part[]): string {
-  const cells = (p: Part): string[] => [p.name, String(p.gates), String(p.rounds || ''), size(p.sentBytes), size(p.dealtBytes), size(p.clientBytes), millions(p.multiplyAdds), size(p.weightBytes), size(p.wireBytes)]; // prettier-ignore
-  const head = [title, 'gates', 'rounds', 'sent', 'dealt', 'from client', 'products', 'weights', 'wires'];
-  const line = ([first, ...rest]: readonly string[]): string =>
-    `${first!.padEnd(16)}${rest.map((c) => c.padStart(12)).join('')}\n`;
-  return onOutput.bold(line(head)) + parts.map((p) => line(cells(p))).join('');
+/** Layers of equal cost that follow each other share a line. */
+function merged(parts: readonly Part[]): Part[] {
+  const same = (a: Part, b: Part): boolean => JSON.stringify({ ...a, name: '' }) === JSON.stringify({ ...b, name: '' });
+  const out: { first: Part; last: Part }[] = [];
+  for (const part of parts) {
+    const run = out.at(-1);
+    if (run !== undefined && same(run.first, part)) run.last = part;
+    else out.push({ first: part, last: part });
+  }
+  return out.map(({ first, last }) => (first === last ? first : { ...first, name: `${first.name} to ${last.name.split(' ')[1]}, each` })); // prettier-ignore
 }
 
-function text(e: Explained, t: Times, { rtt, bandwidth, gates, shape }: Options): string {
+function table(title: string, parts: readonly Part[], network: Network): string {
+  const time = (p: Part): string => `${(1000 * expectedTimes(p, network).seconds).toFixed(1)} ms`;
+  const cells = (p: Part): string[] => [p.name, String(p.gates), String(p.rounds || ''), size(p.sentBytes), size(p.dealtBytes), size(p.clientBytes), millions(p.multiplyAdds), size(p.weightBytes), size(p.wireBytes), time(p)]; // prettier-ignore
+  const head = [title, 'gates', 'rounds', 'sent', 'dealt', 'from client', 'products', 'weights', 'wires', 'time'];
+  const rows = [head, ...parts.map(cells)];
+  const widths = head.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  const line = (row: readonly string[]): string => `${row.map((c, i) => (i === 0 ? c.padEnd(widths[0]!) : c.padStart(widths[i]! + 2))).join('')}\n`; // prettier-ignore
+  return onOutput.bold(line(head)) + rows.slice(1).map(line).join('');
+}
+
+function text(e: Explained, t: Times, options: Options): string {
+  const { rtt, bandwidth, gates, shape } = options;
   const { party0, assistant } = e.ringMultiplyAdds;
   const texts = `${e.lengths.length} text${e.lengths.length === 1 ? '' : 's'} of ${e.lengths[0]} tokens`;
   return [
-    table('layer', e.layers),
-    table('kind of gate', e.kinds),
-    ...(gates ? [table('gate', e.gates)] : []),
+    table('layer', merged(e.layers), options),
+    table('kind of gate', e.kinds, options),
+    ...(gates ? [table('gate', e.gates, options)] : []),
     `${texts}, suite ${e.suite}${shape === undefined ? '' : `, shape ${shape} with the ranges of an ordinary trained model`}\n`,
     `${onOutput.bold(`${e.rounds} rounds`)}; sent by each party ${onOutput.bold(size(e.sentBytesPerParty))}; dealt ${onOutput.bold(size(e.dealtBytes))}; from the client to each party ${size(e.clientBytes)}\n`,
-    `products: ${millions(party0)} a party, ${millions(assistant)} the assistant; weights in a party’s memory ${size(e.weightBytes)}\n`,
+    `products: ${millions(party0)} a party, ${millions(assistant)} the assistant; a party’s memory: weights ${size(e.weightBytes)}, wires of the widest layer at most ${size(Math.max(...e.layers.map(({ wireBytes }) => wireBytes)))}\n`,
     `round trip ${rtt * 1000} ms, ${bandwidth / 1e6} Mbit/s: about ${onOutput.bold(`${t.seconds.toFixed(2)} s`)} with dealing, ${onOutput.bold(`${t.onlineSeconds.toFixed(2)} s`)} dealt ahead\n`,
   ].join('\n');
 }
@@ -98,8 +125,12 @@ export function addExplainCommand(program: Command): void {
     .option('--batch <n>', 'texts that share a session', wholeNumber, 1)
     .option('--plan <name>', 'scales and rings of a shape, as of export-shares', 'balanced')
     .option('--no-guard', 'a shape without guards')
-    .option('--rtt <time>', 'round trip between roles', quantity('us', 'ms', 's'), 0.01)
-    .option('--bandwidth <rate>', 'each way', quantity('kbit', 'Mbit', 'Gbit'), 1e9)
+    .addOption(
+      new Option('--rtt <time>', 'round trip between roles').argParser(quantity('us', 'ms', 's')).default(0.01, '10ms'),
+    )
+    .addOption(
+      new Option('--bandwidth <rate>', 'each way').argParser(quantity('kbit', 'Mbit', 'Gbit')).default(1e9, '1Gbit'),
+    )
     .option('--gates', 'also one line a gate')
     .option('--json', 'one JSON object')
     .addHelpText(

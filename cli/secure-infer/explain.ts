@@ -137,15 +137,22 @@ export interface Times {
   readonly onlineSeconds: number;
 }
 
-/** A simple sum: what overlaps is not credited, what loses packets is not charged. */
-export function expectedSeconds(e: Explained, { rtt, bandwidth }: Network): Times {
-  const wait = (e.rounds * rtt) / 2;
+/** What costs time, of a whole session or a part of it. */
+type Work = Pick<Part, 'rounds' | 'sentBytes' | 'dealtBytes' | 'clientBytes' | 'multiplyAdds'>;
+
+/** A simple sum: what overlaps is not credited, what loses packets is not charged. So the layers' times add up to the session's. */
+export function expectedTimes(work: Work, { rtt, bandwidth }: Network): Times {
+  const wait = (work.rounds * rtt) / 2;
   const send = (amount: number): number => (8 * amount) / bandwidth;
-  const moved = e.sentBytesPerParty + e.dealtBytes;
-  const products = e.ringMultiplyAdds.party0 / CORE.multiplyAdds;
+  const moved = work.sentBytes + work.dealtBytes;
+  const products = work.multiplyAdds / CORE.multiplyAdds;
   const other = moved / CORE.bytes;
   return {
-    seconds: wait + send(moved + e.clientBytes) + products + other,
-    onlineSeconds: wait + send(e.sentBytesPerParty + e.clientBytes) + products / 2 + other,
+    seconds: wait + send(moved + work.clientBytes) + products + other,
+    onlineSeconds: wait + send(work.sentBytes + work.clientBytes) + products / 2 + other,
   };
 }
+
+/** Of a session. */
+export const expectedSeconds = (e: Explained, network: Network): Times =>
+  expectedTimes({ ...e, sentBytes: e.sentBytesPerParty, multiplyAdds: e.ringMultiplyAdds.party0 }, network);

@@ -1,7 +1,11 @@
-import { describe, expect, it } from 'vitest';
-import { CORE, expectedSeconds, explainProgram, type Part } from '../../cli/secure-infer/explain.ts';
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CORE, expectedSeconds, expectedTimes, explainProgram, type Part } from '../../cli/secure-infer/explain.ts';
 import { shapeConfig, shapePlan, shapeProgram } from '../../export/shapes.ts';
 import { programCost } from '../../protocol/cost.ts';
+import { endAll, secureInfer } from '../support/processes.ts';
+import { exportSmall } from '../support/small-program.ts';
 
 const config = shapeConfig('bert-tiny');
 const program = shapeProgram(config, shapePlan(config, 16));
@@ -51,5 +55,58 @@ describe('explain', () => {
     expect(far.onlineSeconds - near.onlineSeconds).toBeCloseTo(total.rounds * 0.05 + moved * 8e-6, 9);
     expect(far.seconds - near.seconds).toBeCloseTo(total.rounds * 0.05 + (moved + explained.dealtBytes) * 8e-6, 9);
     expect(near.seconds - near.onlineSeconds).toBeCloseTo(total.multiplyAdds.party0 / 2 / CORE.multiplyAdds, 9);
+  });
+
+  it('has the times of the layers add up to that of the session', () => {
+    const network = { rtt: 0.02, bandwidth: 1e8 };
+    const sum = explained.layers.reduce((s, layer) => s + expectedTimes(layer, network).seconds, 0);
+    // Each layer's bytes are rounded up.
+    expect(sum).toBeCloseTo(expectedSeconds(explained, network).seconds, 5);
+  });
+});
+
+describe('the command', () => {
+  afterEach(endAll);
+
+  it('prints what scripts read', async () => {
+    const args = ['--shape', 'bert-tiny', '--seq', '16', '--batch', '3', '--rtt', '20ms', '--bandwidth', '100Mbit'];
+    const { code, out } = await secureInfer('explain', ...args, '--json');
+    expect(code).toBe(0);
+    const json = JSON.parse(out);
+    expect(json).toMatchObject({
+      suite: 'masked',
+      plan: 'balanced',
+      rounds: total.rounds,
+      sentBytesPerParty: explained.sentBytesPerParty,
+      dealtBytes: explained.dealtBytes,
+      clientBytes: explained.clientBytes,
+      ringMultiplyAdds: total.multiplyAdds,
+      seconds: expectedSeconds(explained, { rtt: 0.02, bandwidth: 1e8 }).seconds,
+    });
+    expect(Object.keys(json.ringMultiplyAdds)).toEqual(['party0', 'party1', 'assistant']);
+    const compact = JSON.parse((await secureInfer('explain', ...args, '--plan', 'compact', '--json')).out);
+    expect(compact.plan).toBe('compact');
+    expect(compact.dealtBytes).toBeLessThan(json.dealtBytes);
+  });
+
+  it('takes a bundle, or one role’s folder of it, and says what people read', async () => {
+    const { dir, program: small } = await exportSmall(1);
+    try {
+      const cost = programCost(small, { lengths: [7], heads: small.heads }).total;
+      for (const bundle of [dir, `${dir}/assistant`]) {
+        const { code, out } = await secureInfer('explain', bundle, '--seq', '7', '--json');
+        expect(code).toBe(0);
+        expect(JSON.parse(out)).toMatchObject({ plan: null, rounds: cost.rounds, dealtBytes: Math.ceil(cost.dealtBits / 8) }); // prettier-ignore
+      }
+      const { out } = await secureInfer('explain', dir, '--seq', '7');
+      const [head, ...rows] = out.split('\n\n')[1]!.split('\n');
+      expect(head!.split(/ {2,}/)).toEqual(['kind of gate', 'gates', 'rounds', 'sent', 'dealt', 'from client', 'products', 'weights', 'wires', 'time']); // prettier-ignore
+      expect(new Set(rows.map((row) => row.length))).toEqual(new Set([head!.length]));
+      expect(out).toMatch(new RegExp(`${cost.rounds} rounds; sent by each party`));
+      const both = await secureInfer('explain', dir, '--shape', 'minilm');
+      expect([both.code, both.out]).toEqual([2, '']);
+    } finally {
+      await rm(dirname(dir), { recursive: true, force: true });
+    }
   });
 });
