@@ -2,8 +2,8 @@
  * Moves and row operations on wires. A wire whose columns are the keys has rows of different lengths in different texts:
  * those go block by block, all others in one call.
  */
-import { add, addScalar, concatWords, gather, resize, slice, sub, sumRows, type Words } from '../ring/index.ts';
-import { blocks, rowCount, type Dims, type Rows, type Shape } from './shape.ts';
+import { add, addScalar, blank, concatWords, resize, slice, slots, sub, sumRows, type Words } from '../ring/index.ts';
+import { blocks, type Dims, type Rows, type Shape } from './shape.ts';
 
 /** The low n bits of words of a ring ≥ n. */
 export function reduce(x: Words, n: number): Words {
@@ -48,49 +48,57 @@ export function sumColumns(x: Words, shape: Shape, dims: Dims): Words {
 export function columns(x: Words, cols: number, from: number, to: number): Words {
   if (from === 0 && to === cols) return x;
   const rows = x.length / cols;
-  const width = to - from;
-  const index = new Uint32Array(rows * width);
-  for (let i = 0, at = 0; i < rows; i++) for (let j = from; j < to; j++) index[at++] = i * cols + j;
-  return gather(x, index);
+  const out = blank(x.n, rows * (to - from));
+  for (let i = 0; i < rows; i++) copy(x, i * cols + from, out, i * (to - from), to - from);
+  return out;
+}
+
+/** `count` words of x from word `from` on to those of `out` from word `at` on. */
+function copy(x: Words, from: number, out: Words, at: number, count: number): void {
+  const s = slots(x.n);
+  out.data.set(x.data.subarray(from * s, (from + count) * s), at * s);
 }
 
 /** Wires side by side. All have the same rows; cols[i] columns each. */
 export function joinColumns(parts: readonly Words[], cols: readonly number[], rows: number): Words {
   const width = cols.reduce((sum, c) => sum + c, 0);
-  const index = new Uint32Array(rows * width);
-  let start = 0;
+  const { n } = parts[0]!;
+  const out = blank(n, rows * width);
   let left = 0;
-  for (const c of cols) {
-    for (let i = 0; i < rows; i++) for (let j = 0; j < c; j++) index[i * width + left + j] = start + i * c + j;
-    start += rows * c;
-    left += c;
-  }
-  return gather(concatWords(parts), index);
+  parts.forEach((part, p) => {
+    const own = cols[p]!;
+    if (part.n !== n || part.length !== rows * own)
+      throw new Error(`columns of ${part.length} words of ring ${part.n}`);
+    for (let i = 0; i < rows; i++) copy(part, i * own, out, i * width + left, own);
+    left += own;
+  });
+  return out;
 }
 
-/** For every word of (head, D) its place in (token, heads·D). */
-function headIndex(hidden: number, dims: Dims): Uint32Array {
-  const width = hidden / dims.heads;
-  const index = new Uint32Array(rowCount('token', dims) * hidden);
-  let at = 0;
+/** Calls `move` for every row of every head: its first word in (head, D), in (token, heads·D), and D. */
+function eachHeadRow(hidden: number, dims: Dims, move: (split: number, merged: number, D: number) => void): void {
+  const D = hidden / dims.heads;
+  let split = 0;
   let start = 0;
   for (const length of dims.lengths) {
     for (let h = 0; h < dims.heads; h++)
-      for (let i = 0; i < length; i++) for (let j = 0; j < width; j++) index[at++] = start + i * hidden + h * width + j;
+      for (let i = 0; i < length; i++, split += D) move(split, start + i * hidden + h * D, D);
     start += length * hidden;
   }
-  return index;
 }
 
 /** (token, H) → (head, H / heads): every head of a text becomes one L × D block. */
-export const splitHeads = (x: Words, hidden: number, dims: Dims): Words => gather(x, headIndex(hidden, dims));
+export function splitHeads(x: Words, hidden: number, dims: Dims): Words {
+  const out = blank(x.n, x.length);
+  eachHeadRow(hidden, dims, (split, merged, D) => copy(x, merged, out, split, D));
+  return out;
+}
 
 /** (head, D) → (token, heads·D). */
 export function mergeHeads(x: Words, hidden: number, dims: Dims): Words {
-  const to = headIndex(hidden, dims);
-  const from = new Uint32Array(to.length);
-  for (let i = 0; i < to.length; i++) from[to[i]!] = i;
-  return gather(x, from);
+  const out = blank(x.n, x.length);
+  eachHeadRow(hidden, dims, (split, merged, D) => copy(x, split, out, merged, D));
+  return out;
 }
 
 /** Row 0 of every text. */

@@ -21,8 +21,18 @@ import { count } from '../shape.ts';
 /** Fraction bits of the trig table. */
 export const TRIG_BITS = 28;
 
-/** Table and trig table as the integers of the kernels. */
-export const trigSpec = (table: FourierTable, trig: TrigTable): TrigSpec => ({
+const specs = new WeakMap<FourierTable, { readonly trig: TrigTable; readonly spec: TrigSpec }>();
+
+/** Table and trig table as the integers of the kernels, made once per table. */
+export function trigSpec(table: FourierTable, trig: TrigTable): TrigSpec {
+  const made = specs.get(table);
+  if (made?.trig === trig) return made.spec;
+  const spec = integersOf(table, trig);
+  specs.set(table, { trig, spec });
+  return spec;
+}
+
+const integersOf = (table: FourierTable, trig: TrigTable): TrigSpec => ({
   b: table.b,
   l: trig.l,
   hiCos: Int32Array.from(trig.hiCos),
