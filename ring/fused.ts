@@ -63,7 +63,7 @@ export function squareShare(party: 0 | 1, v: ExtShares, delta: Words, N: number)
 }
 
 /**
- * A party's share of v (E + A) in ring N: C (A_i + [i = 0] E) − ρ_i E + [r A]_i + 2^n b [m A]_i. E and A have a word for `cols`
+ * A party's share of v (E + A) in ring N: C (A_i + [i = 0] E) − ρ_i E − [r A]_i + 2^n b [m A]_i. E and A have a word for `cols`
  * words of v, in a ring ≥ N; mA is in ring N − n, rA in ring N.
  */
 export function productShare(

@@ -10,33 +10,14 @@
  * Error: none. Cost: one round, n bits opened and 2 (lift − n) dealt a word.
  */
 import { RefusedError } from '../../common/errors.ts';
-import {
-  add, addScalar, neg, resize, select, shiftLeft, sub, toBigInts, topBit, type Words,
-} from '../../ring/index.ts'; // prettier-ignore
+import { add, addScalar, resize, toBigInts, topBit, type Words } from '../../ring/index.ts';
 import { MAX_RING, cost, kinds, need, ringFits, scaleIs, shapeIs, share } from '../check.ts';
-import type { GateDefinition, PartyValue } from '../gate.ts';
+import type { GateDefinition } from '../gate.ts';
 import { reduce } from '../layout.ts';
 import type { ExtGate } from '../program.ts';
 import { count } from '../shape.ts';
 
-export type ExtValue = Extract<PartyValue, { kind: 'ext' }>;
-
 const quarter = (n: number): bigint => 1n << BigInt(n - 2);
-
-/** The public C = c − 2^(n−2) in ring N. */
-export const extPublic = ({ c }: ExtValue, N: number): Words => addScalar(resize(c, N), -quarter(c.n));
-
-/** This party's share of ρ_b in ring N ≤ lift. */
-export function extRho({ c, r, q, qm }: ExtValue, N: number): Words {
-  const wraps = select(topBit(c), q, qm);
-  return sub(resize(r, N), shiftLeft(resize(wraps, N), c.n));
-}
-
-/** This party's share of v itself in ring N ≤ lift. */
-export function extLift(party: 0 | 1, value: ExtValue, N: number): Words {
-  const rho = extRho(value, N);
-  return party === 0 ? sub(extPublic(value, N), rho) : neg(rho);
-}
 
 export const ext: GateDefinition<ExtGate> = {
   op: 'ext',

@@ -14,7 +14,9 @@
  * what passes all levels is one interval of the widest ring, as sharp as the narrowest cell.
  * Source: masked-suite design, section 8 (Guard); specification guard.py, which fixes the rotation and the unflagged cells.
  */
-import { addScalar, resize, shiftRight, zeros, type Words } from '../../ring/index.ts';
+import {
+  addScalar, cellFlags, cellTables as rotatedTables, resize, shiftRight, zeros, type Words,
+} from '../../ring/index.ts'; // prettier-ignore
 import type { GuardLevel } from '../program.ts';
 import { blocks, type Dims, type Shape } from '../shape.ts';
 
@@ -67,12 +69,9 @@ export function guardSpan(levels: readonly GuardLevel[], m: number): GuardSpan |
   return span !== undefined && span.safe[0] < span.safe[1] ? span : undefined;
 }
 
-/** The flags of the unrotated cells as limbs: bit j is set except for 1..free. */
-function unrotated({ free }: GuardLevel, m: number): [number, number] {
-  const cells = (1n << BigInt(2 ** m)) - 1n;
-  const flags = cells ^ ((1n << BigInt(free + 1)) - 2n);
-  return [Number(flags & 0xffffffffn), Number(flags >> 32n)];
-}
+/** The flags of the unrotated cells: bit j is set except for 1..free. */
+const unrotated = ({ free }: GuardLevel, m: number): bigint =>
+  ((1n << BigInt(2 ** m)) - 1n) ^ ((1n << BigInt(free + 1)) - 2n);
 
 /** The m top bits of x − offset modulo 2^n_l, one number a word. */
 function cellsOf(x: Words, n: number, offset: number, m: number): Uint32Array {
@@ -81,30 +80,8 @@ function cellsOf(x: Words, n: number, offset: number, m: number): Uint32Array {
 }
 
 /** For every mask r the table of one level: bit i of a word of ring 2^m is the flag of cell i − ρ. No branch depends on r. */
-export function cellTables(r: Words, level: GuardLevel, m: number): Words {
-  const M = 2 ** m;
-  const [low, high] = unrotated(level, m);
-  const out = zeros(M, r.length);
-  const rho = cellsOf(r, level.n, 0, m);
-  const { data } = out;
-  if (M <= 32) {
-    const mask = M === 32 ? -1 : 2 ** M - 1;
-    for (let i = 0; i < data.length; i++) {
-      const by = rho[i]!;
-      data[i] = ((low << by) | (low >>> (M - by))) & mask;
-    }
-    return out;
-  }
-  for (let i = 0; i < r.length; i++) {
-    const by = rho[i]! & 31;
-    const swap = -(rho[i]! >>> 5);
-    const [a, b] = [low ^ ((low ^ high) & swap), high ^ ((low ^ high) & swap)];
-    // a shift by 32 is one by 0 here: the part that moves over is shifted in two steps
-    out.data[2 * i] = (a << by) | ((b >>> 1) >>> (31 - by));
-    out.data[2 * i + 1] = (b << by) | ((a >>> 1) >>> (31 - by));
-  }
-  return out;
-}
+export const cellTables = (r: Words, level: GuardLevel, m: number): Words =>
+  rotatedTables(r, level.n, m, unrotated(level, m));
 
 /**
  * The bit of every table that the public c points at: this party's XOR share of the flag. The tables of c are the words from
@@ -140,7 +117,7 @@ export function packFlags(bits: readonly Uint8Array[], shape: Shape, dims: Dims)
   return out;
 }
 
-/** `packFlags` of the `cellBits` of every level, whose tables follow one another: in one pass where a word has one limb. */
+/** `packFlags` of the `cellBits` of every level, whose tables follow one another. */
 export function flagShares(
   c: Words,
   tables: Words,
@@ -149,40 +126,19 @@ export function flagShares(
   shape: Shape,
   dims: Dims,
 ): Words {
-  if (c.n > 32 || m > 5) {
-    const bits = levels.map((level, l) => cellBits(c, tables, level, m, l * c.length));
-    return packFlags(bits, shape, dims);
-  }
   const sizes = flagWords(levels.length, shape, dims);
   const out = zeros(
     FLAGS_PER_WORD,
     sizes.reduce((a, b) => a + b, 0),
   );
-  const opened = new Int32Array(c.data.buffer, c.data.byteOffset, c.length);
-  const { data } = tables;
-  const down = 32 - m;
   let start = 0;
-  // plain loops: variables that a closure shares are slow, and this runs for every element of the program
   for (const [text, { offset: first, rows, cols }] of blocks(shape, dims).entries()) {
     const end = first + rows * cols;
-    let at = start;
-    let word = 0;
-    let filled = 0;
-    for (let l = 0; l < levels.length; l++) {
-      const up = 32 - levels[l]!.n;
-      const low = Number(BigInt.asIntN(32, BigInt(levels[l]!.offset)));
-      const base = l * c.length;
-      for (let i = first; i < end; i++) {
-        word |= ((data[base + i]! >>> (((opened[i]! - low) << up) >>> down)) & 1) << filled;
-        filled = (filled + 1) & 31;
-        if (filled === 0) {
-          out.data[at++] = word;
-          word = 0;
-        }
-      }
-    }
-    if (filled > 0) out.data[at] = word;
-    start += 2 * sizes[text]!;
+    levels.forEach((level, l) => {
+      const from = start + l * (end - first);
+      cellFlags(c, tables, level, m, { first, end, table: l * c.length + first, bits: out.data, from });
+    });
+    start += sizes[text]! * FLAGS_PER_WORD;
   }
   return out;
 }

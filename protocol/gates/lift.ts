@@ -3,11 +3,11 @@
  * Source: masked-suite design, section 1; specification open.py (`ext_lift`).
  * Precondition: ring of v < n ≤ lift. Error: none. Cost: none.
  */
+import { extShare } from '../../ring/index.ts';
 import { LOCAL, ext, kinds, need, opensNothing, ringFits, scaleIs, shapeIs, shareWire } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { signExtend } from '../layout.ts';
 import type { LiftGate } from '../program.ts';
-import { extLift } from './ext.ts';
 
 export const lift: GateDefinition<LiftGate> = {
   op: 'lift',
@@ -25,6 +25,6 @@ export const lift: GateDefinition<LiftGate> = {
     return shareWire(gate);
   },
   ...LOCAL,
-  party: opensNothing((gate, inputs, { party }) => ({ kind: 'share', x: extLift(party, ext(inputs[0]), gate.n) })),
+  party: opensNothing((gate, inputs, { party }) => ({ kind: 'share', x: extShare(party, ext(inputs[0]), gate.n) })),
   clear: (gate, [v]) => ({ x: signExtend(v!.x, gate.n) }),
 };

@@ -6,19 +6,7 @@
  * Dealt beyond the lift: [r A] in ring N and [m A] in ring N − n, a word an element of v.
  * Precondition: |v| < 2^(n−2) (held by EXT), n < N ≤ lift, N ≤ ring of w. Error: none. Cost: no round; two products a word.
  */
-import {
-  add,
-  addRows,
-  mul,
-  mulRows,
-  resize,
-  select,
-  shiftLeft,
-  sub,
-  topBit,
-  zeros,
-  type Words,
-} from '../../ring/index.ts';
+import { addRows, mul, mulRows, productShare, resize, select, zeros, type Words } from '../../ring/index.ts';
 import {
   cost,
   dealtExt,
@@ -37,7 +25,6 @@ import type { GateDefinition } from '../gate.ts';
 import { byRow, reduce, signExtend } from '../layout.ts';
 import type { ProductGate, Resolved } from '../program.ts';
 import { count, type Dims } from '../shape.ts';
-import { extPublic, extRho } from './ext.ts';
 
 const times = (gate: Resolved<ProductGate>, x: Words, w: Words, dims: Dims): Words =>
   gate.broadcast === 'row' ? byRow(mulRows, x, w, gate.shape, dims) : mul(x, w);
@@ -79,14 +66,14 @@ export const product: GateDefinition<ProductGate> = {
   party: opensNothing((gate, inputs, context) => {
     const v = ext(inputs[0]);
     const w = operand(inputs[1]);
-    const [E, A] = [reduce(w.E, gate.n), reduce(w.A, gate.n)];
     const { n, length } = v.c;
     const rA = context.dealt(gate, 'rA', gate.n, length);
     const mA = context.dealt(gate, 'mA', gate.n - n, length);
-    const chosen = select(topBit(v.c), zeros(mA.n, length), mA);
-    const CW = times(gate, extPublic(v, gate.n), context.party === 0 ? add(A, E) : A, context.dims);
-    const rhoE = add(times(gate, extRho(v, gate.n), E, context.dims), rA);
-    return { kind: 'share', x: add(sub(CW, rhoE), shiftLeft(resize(chosen, gate.n), n)) };
+    // A word of the operand serves a row, whose length is one number unless the columns are the keys of each text.
+    const byKeys = gate.broadcast === 'row' && gate.shape.cols === 'keys';
+    const [E, A] = byKeys ? [spread(gate, w.E, context.dims), spread(gate, w.A, context.dims)] : [w.E, w.A];
+    const cols = gate.broadcast === 'row' && gate.shape.cols !== 'keys' ? gate.shape.cols : 1;
+    return { kind: 'share', x: productShare(context.party, v, { E, A }, mA, rA, cols) };
   }),
   clear: (gate, [v, w], context) => ({
     x: times(gate, signExtend(v!.x, gate.n), reduce(w!.x, gate.n), context.dims),

@@ -6,13 +6,12 @@
  * Dealt beyond the lift: [r²] in ring N, a word an element (rowSum: a row), and [δ] in ring 2^(N−n−1), a word an element.
  * Precondition: |v| < 2^(n−2) (held by EXT), n + 2 ≤ N ≤ lift. Error: none. Cost: no round; C (C − 2 ρ) is one product a word.
  */
-import { add, addScalar, mul, neg, resize, select, shiftLeft, sub, zeros, topBit } from '../../ring/index.ts';
+import { add, addScalar, mul, neg, resize, select, squareShare, zeros } from '../../ring/index.ts';
 import { cost, dealtExt, ext, kinds, need, ringFits, scaleIs, shapeIs, shareWire, opensNothing } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { signExtend, sumColumns } from '../layout.ts';
 import type { SquareGate } from '../program.ts';
 import { count, rowCount, type Shape } from '../shape.ts';
-import { extPublic, extRho } from './ext.ts';
 
 const outputShape = (shape: Shape, rowSum: boolean): Shape => (rowSum ? { rows: shape.rows, cols: 1 } : shape);
 
@@ -49,13 +48,8 @@ export const square: GateDefinition<SquareGate> = {
   },
   party: opensNothing((gate, inputs, context) => {
     const value = ext(inputs[0]);
-    const { n, length } = value.c;
-    const C = extPublic(value, gate.n);
-    const double = shiftLeft(extRho(value, gate.n), 1);
-    const cross = mul(C, context.party === 0 ? sub(C, double) : neg(double));
-    const dealt = context.dealt(gate, 'delta', gate.n - n - 1, length);
-    const delta = select(topBit(value.c), zeros(dealt.n, length), dealt);
-    const z = add(cross, shiftLeft(resize(delta, gate.n), n + 1));
+    const delta = context.dealt(gate, 'delta', gate.n - value.c.n - 1, value.c.length);
+    const z = squareShare(context.party, value, delta, gate.n);
     const sum = gate.rowSum ? sumColumns(z, gate.inShapes[0]!, context.dims) : z;
     return { kind: 'share', x: add(sum, context.dealt(gate, 'r2', gate.n, sum.length)) };
   }),

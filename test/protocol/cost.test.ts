@@ -26,6 +26,8 @@ vi.mock('../../ring/index.ts', async (original) => {
     matmul: counted(ring.matmul, (_a, _b, m, k, n) => m * k * n),
     matmulTransposed: counted(ring.matmulTransposed, (_a, _b, m, k, n) => m * k * n),
     times: counted(ring.times, (_a, _b, m, k, n) => m * k * n),
+    squareShare: counted(ring.squareShare, (_i, v) => v.c.length),
+    productShare: counted(ring.productShare, (_i, v) => 2 * v.c.length),
     fourierDot: counted(ring.fourierDot, (c, _T, spec) => 2 * spec.a.length * c.length),
   };
 });

@@ -4,11 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { ext as asExt } from '../../protocol/check.ts';
 import { fourierDigest } from '../../protocol/digest.ts';
 import { PlanError } from '../../protocol/errors.ts';
-import { extLift } from '../../protocol/gates/ext.ts';
 import { TRIG_BITS, fourierError } from '../../protocol/gates/fourier.ts';
 import { definitionOf } from '../../protocol/suite/masked.ts';
 import { RefusedError } from '../../common/errors.ts';
-import { add, checkWords, slots, toBigInts, type Words } from '../../ring/index.ts';
+import { add, checkWords, extShare, slots, toBigInts, type Words } from '../../ring/index.ts';
 import { joined, type Step } from '../support/gate-harness.ts';
 import { fourierTable, plans, runCase, trigTables, typeCase } from '../support/spec-gates.ts';
 import {
@@ -67,7 +66,7 @@ function check(gate: string, c: SpecCase, planner: Parameters<typeof runCase>[0]
   const N = gate === 'ext_lift' ? c.params['N']! : last.type.n;
   const outputs = ([0, 1] as const).map((i) => {
     const value = last.party[i];
-    if (gate === 'ext_lift') return extLift(i, asExt(value), N);
+    if (gate === 'ext_lift') return extShare(i, asExt(value), N);
     if (value.kind !== 'share') throw new Error('not a share');
     return value.x;
   });

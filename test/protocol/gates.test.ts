@@ -4,12 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { ext as asExt, operand } from '../../protocol/check.ts';
 import { RefusedError } from '../../common/errors.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
-import { extLift } from '../../protocol/gates/ext.ts';
 import { centreConstants } from '../../protocol/gates/centre.ts';
 import { lengthConstants, lengthFraction, mostDropped } from '../../protocol/gates/length-scale.ts';
 import { definitionOf, masked } from '../../protocol/suite/masked.ts';
 import { blocks, count, type Dims } from '../../protocol/shape.ts';
-import { add, concatWords, slice, sub, toBigInts, xor, zeros, type Words } from '../../ring/index.ts';
+import { add, concatWords, extShare, slice, sub, toBigInts, xor, zeros, type Words } from '../../ring/index.ts';
 import { Draw, OPS, makeCase, type Case } from '../support/gate-cases.ts';
 import { joined, runGates, type Step } from '../support/gate-harness.ts';
 import { signedIntegers } from '../support/spec-vectors.ts';
@@ -25,7 +24,7 @@ function held(step: Step): Words {
   const [a, b] = step.party;
   if (a.kind === 'share') return joined(step);
   if (a.kind === 'operand') return add(add(a.E, a.A), operand(b).A);
-  if (a.kind === 'ext') return add(extLift(0, a, a.lift), extLift(1, asExt(b), a.lift));
+  if (a.kind === 'ext') return add(extShare(0, a, a.lift), extShare(1, asExt(b), a.lift));
   if (a.kind === 'bits' && b.kind === 'bits') return xor(a.x, b.x);
   // What a phase wire stands for: the value, once its mask is taken off.
   const { r } = step.dealer as Extract<typeof step.dealer, { kind: 'phase' }>;

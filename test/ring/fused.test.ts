@@ -140,7 +140,7 @@ describe.each(sets)('fused steps on $name kernels', (set) => {
       for (const party of [0, 1] as const) {
         const expected = plain(v).map(({ C, rho, b }, i) => {
           const [e, a] = [E[Math.floor(i / cols)]!, A[Math.floor(i / cols)]!];
-          return mod(C * (a + BigInt(1 - party) * e) - rho * e + s[i]! + ((b * m[i]!) << BigInt(n)), N);
+          return mod(C * (a + BigInt(1 - party) * e) - rho * e - s[i]! + ((b * m[i]!) << BigInt(n)), N);
         });
         expect(toBigInts(ring.productShare(party, v, w, mA, rA, cols))).toEqual(expected);
       }

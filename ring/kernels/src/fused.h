@@ -139,7 +139,7 @@ RING_KERNEL(productShare)(const u32* c, const u32* r, const u32* q, const u32* q
         }
       }
       for (size_t i = 0; i < count; ++i)
-        m[i] = x.C[i] * (a[i] + (e[i] & first)) - x.rho[i] * e[i] + s[i] + ((m[i] & x.low[i]) << (n - 1) << 1);
+        m[i] = x.C[i] * (a[i] + (e[i] & first)) - x.rho[i] * e[i] - s[i] + ((m[i] & x.low[i]) << (n - 1) << 1);
       write<T>({out}, at, count, m, maskOf<T>(N));
     });
     return 0u;
