@@ -2,7 +2,8 @@
 import { copyFile, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { InputError } from '../common/errors.ts';
-import { configJson, type ModelConfig } from '../model/config.ts';
+import { packageRoot } from '../common/package-root.ts';
+import { configJson, type ModelConfig, needsOwnCode, OWN_CODE_FILE } from '../model/config.ts';
 import { parameterShapes } from '../model/names.ts';
 import type { WeightDtype } from './dtype.ts';
 import { exists, writeDurably, writeFolder } from './files.ts';
@@ -27,7 +28,8 @@ const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json', 'special_tok
 const TORCH_DTYPE = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 
 /**
- * Writes config.json, model.safetensors, the tokeniser files and `extra`. The folder appears whole or not at all.
+ * Writes config.json, model.safetensors, the tokeniser files, `extra` and, for a model that Hugging Face's BERT would compute
+ * wrongly, the code with which transformers loads it. The folder appears whole or not at all.
  * @throws RefusedError if the folder exists and may not be overwritten, or a value has no finite form in `dtype`
  * @throws InputError if no tokeniser file is found
  */
@@ -39,7 +41,7 @@ export async function saveModel(dir: string, options: SaveOptions): Promise<void
     if (found !== shape.join()) throw new Error(`parameter ${name}: shape [${found}], expected [${shape.join()}]`);
   }
   for (const name of tensors.keys()) if (!shapes.has(name)) throw new Error(`${name} is no parameter of the model`);
-  const written = ['config.json', 'model.safetensors', ...TOKENIZER_FILES] as readonly string[];
+  const written = ['config.json', 'model.safetensors', OWN_CODE_FILE, ...TOKENIZER_FILES] as readonly string[];
   for (const name of Object.keys(extra)) {
     if (name !== basename(name) || written.includes(name)) throw new Error(`extra file name ${name}`);
   }
@@ -48,12 +50,16 @@ export async function saveModel(dir: string, options: SaveOptions): Promise<void
     const json = { ...configJson(config, options.rawConfig), torch_dtype: TORCH_DTYPE[dtype] };
     await writeDurably(join(folder, 'config.json'), `${JSON.stringify(json, null, 2)}\n`);
     await writeSafetensors(join(folder, 'model.safetensors'), tensors, { dtype });
+    const copy = async (from: string, name: string): Promise<void> => {
+      await copyFile(join(from, name), join(folder, name));
+      const handle = await open(join(folder, name), 'r+');
+      await handle.sync().finally(() => handle.close());
+    };
+    if (needsOwnCode(config)) await copy(join(packageRoot(), 'checkpoints', 'hugging-face'), OWN_CODE_FILE);
     let copied = 0;
     for (const name of TOKENIZER_FILES) {
       if (!(await exists(join(tokenizerDir, name)))) continue;
-      await copyFile(join(tokenizerDir, name), join(folder, name));
-      const handle = await open(join(folder, name), 'r+');
-      await handle.sync().finally(() => handle.close());
+      await copy(tokenizerDir, name);
       copied++;
     }
     if (copied === 0) {

@@ -5,7 +5,7 @@ import type { ColumnOptions } from './columns.ts';
 import type { GluePart, TaskMetric } from './glue.ts';
 import { GLUE } from './glue.ts';
 import { labelsOf, targetsOf } from './labels.ts';
-import { packageRoot } from './package-root.ts';
+import { packageRoot } from '../common/package-root.ts';
 import type { Dataset } from './read.ts';
 import { readExamples } from './read.ts';
 

@@ -1,8 +1,9 @@
 /** The optimiser step in C++ (`native/adam.cc`), where `npm ci` found a compiler; without it the graph's own nodes do it. */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { InputError } from '../common/errors.ts';
+import { packageRoot } from '../common/package-root.ts';
 
 /**
  * One tensor: parameter, its two moments (all changed in place), gradient, and `[β₁, β₂, w₁, w₂, rate, ε, decay]`. If only
@@ -23,14 +24,6 @@ export type AdamTensor =
 export interface Native {
   /** The formula of `graph/ops/adam.ts`; subnormal results count as 0. */
   adam(tensors: readonly AdamTensor[], threads: number): void;
-}
-
-/** The package's root, from engine/ as from dist/engine/. */
-function packageRoot(): string {
-  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
-    if (existsSync(join(folder, 'package.json'))) return folder;
-    if (dirname(folder) === folder) throw new Error(`${import.meta.dirname}: no package.json above it`);
-  }
 }
 
 /**

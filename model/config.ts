@@ -46,6 +46,20 @@ export interface ModelConfig {
   readonly labels: readonly string[];
 }
 
+/**
+ * What the file calls models that Hugging Face's own BERT would compute wrongly: a type that transformers does not know, so that
+ * it asks for the code beside the weights instead of taking them for an ordinary BERT.
+ */
+const OWN_TYPE = 'secformer_bert';
+const OWN_CODE = 'modeling_secformer_bert';
+
+/** Whether a Hugging Face folder of this model needs the file `modeling_secformer_bert.py`. */
+export const needsOwnCode = (config: ModelConfig): boolean =>
+  config.softmax_act !== 'softmax' || config.hidden_act === 'quad';
+
+/** Name of that file. */
+export const OWN_CODE_FILE = `${OWN_CODE}.py`;
+
 const hasShift = (act: SoftmaxAct): boolean => act === '2quad' || act === '2quad_centred';
 
 /** The shift of layer `l`, one number per head; empty where the normaliser has none. */
@@ -122,7 +136,7 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
     throw new InputError(`${where}: not a JSON object`, 'Give the config.json that save_pretrained wrote.');
   }
   const raw = json as Record<string, unknown>;
-  if (raw.model_type !== 'bert') {
+  if (raw.model_type !== 'bert' && raw.model_type !== OWN_TYPE) {
     const hint = 'Use a BERT-family checkpoint (BERT, MiniLM, …) whose config.json says "model_type": "bert".';
     refuse(where, 'model_type', raw.model_type, 'only "bert" is supported', hint);
   }
@@ -235,7 +249,15 @@ function readLabels(file: ConfigFile, where: string): string[] {
 export function configJson(config: ModelConfig, base: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
   const { labels, num_labels: _, softmax_c, ...computed } = config;
   // dropped: written by id2label, by the weights, or contradicted by them
-  const { num_labels: _n, dtype: _d, torch_dtype: _t, transformers_version: _v, softmax_c: _c, ...kept } = base;
+  const {
+    num_labels: _n,
+    dtype: _d,
+    torch_dtype: _t,
+    transformers_version: _v,
+    softmax_c: _c,
+    auto_map: _a,
+    ...kept
+  } = base;
   return {
     pad_token_id: 0,
     initializer_range: 0.02,
@@ -244,7 +266,16 @@ export function configJson(config: ModelConfig, base: Readonly<Record<string, un
     ...computed,
     ...(hasShift(config.softmax_act) ? { softmax_c } : {}),
     position_embedding_type: 'absolute',
-    architectures: ['BertForSequenceClassification'],
+    ...(needsOwnCode(config)
+      ? {
+          model_type: OWN_TYPE,
+          architectures: ['SecformerBertForSequenceClassification'],
+          auto_map: {
+            AutoConfig: `${OWN_CODE}.SecformerBertConfig`,
+            AutoModelForSequenceClassification: `${OWN_CODE}.SecformerBertForSequenceClassification`,
+          },
+        }
+      : { architectures: ['BertForSequenceClassification'] }),
     id2label: Object.fromEntries(labels.map((name, i) => [String(i), name])),
     label2id: Object.fromEntries(labels.map((name, i) => [name, i])),
     problem_type: labels.length === 1 ? 'regression' : 'single_label_classification',

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../common/errors.ts';
-import { packageRoot } from '../data/package-root.ts';
+import { packageRoot } from '../common/package-root.ts';
 
 export type BuiltInKind = 'recipe' | 'preset';
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { packageRoot } from '../../data/package-root.ts';
+import { packageRoot } from '../../common/package-root.ts';
 
 /** A file that ships with the package. */
 export const packageFile = (path: string): string => join(packageRoot(), path);

@@ -87,7 +87,8 @@ describe('saveModel and loadModel', () => {
     expect(loaded.config).toEqual(config);
     expect(loaded.rawConfig).toMatchObject({
       finetuning_task: 'polarity',
-      architectures: ['BertForSequenceClassification'],
+      model_type: 'secformer_bert',
+      architectures: ['SecformerBertForSequenceClassification'],
     });
     expect(loaded.missing).toEqual([]);
     expect(loaded.warnings).toEqual([]);
@@ -103,6 +104,7 @@ describe('saveModel and loadModel', () => {
         'README.md',
         'config.json',
         'model.safetensors',
+        'modeling_secformer_bert.py',
         'tokenizer.json',
         'tokenizer_config.json',
         'vocab.txt',

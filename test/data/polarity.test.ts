@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { packageRoot } from '../../data/package-root.ts';
+import { packageRoot } from '../../common/package-root.ts';
 import { loadTask } from '../../data/tasks.ts';
 import { DATA_DIR } from '../support/golden.ts';
 

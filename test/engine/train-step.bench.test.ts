@@ -1,13 +1,17 @@
 import { expect, it } from 'vitest';
-import { stepFlops, trainStep } from '../../bench/train-step.ts';
+import { benchBatch, buildStep, stepFlops, trainStep } from '../../bench/train-step.ts';
+import { createEngine } from '../../engine/onnxruntime.ts';
 
 it('the training-step benchmark runs small and reports consistent figures', async () => {
-  const { steps, peakGflops, threads } = await trainStep({
+  const result = await trainStep({
     threads: 2,
     shapes: [[2, 8]],
     repeats: 1,
     normaliser: '2quad_centred',
   });
+  expect(Object.keys(result)).toEqual(['steps', 'peakGflops', 'threads']);
+  expect(Object.keys(result.steps[0]!)).toEqual(['batch', 'length', 'seconds', 'gflops']);
+  const { steps, peakGflops, threads } = result;
   expect(threads).toBe(2);
   expect(peakGflops).toBeGreaterThan(0);
   expect(steps).toHaveLength(1);
@@ -16,7 +20,16 @@ it('the training-step benchmark runs small and reports consistent figures', asyn
   // Six layers of 4·384² + 2·384·1536 weights, forward and twice backward, plus 2·L·384 products a token for attention.
   const flops = 6 * 16 * 6 * (4 * 384 ** 2 + 2 * 384 * 1536 + 2 * 8 * 384);
   expect(gflops * seconds * 1e9).toBeCloseTo(flops, -2);
-  expect(stepFlops({ hidden_size: 1, intermediate_size: 1, num_hidden_layers: 1 } as never, 1, 1)).toBe(
-    6 * (4 + 2 + 2),
-  );
+  const small = { hidden_size: 1, intermediate_size: 1, num_hidden_layers: 1 } as never;
+  expect(stepFlops(small, 1, 1, 'labels')).toBe(6 * (4 + 2 + 2));
+  expect(stepFlops(small, 1, 1, 'distil')).toBe(8 * (4 + 2 + 2));
+});
+
+it('takes a distilling step: the loss of teacher and student falls', async () => {
+  const step = await buildStep(createEngine({ threads: 2 }), 'distil', '2quad_centred');
+  const batch = benchBatch(2, 8);
+  const losses: number[] = [];
+  for (let i = 0; i < 3; i++) losses.push((await step.run(batch)).loss);
+  await step.release();
+  expect(losses).toEqual(losses.toSorted((a, b) => b - a));
 });

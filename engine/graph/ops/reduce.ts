@@ -64,7 +64,9 @@ export const min = (x: Node, axes?: readonly number[], keep = false): Node => re
 
 const sumSquaresOp: Op = {
   name: 'sumSquares',
-  emit: reduction('ReduceSumSquare'),
+  // Over no axes ONNX Runtime would give x itself.
+  emit: (e, node, inputs) =>
+    axesOf(node).length === 0 ? e.node('Mul', [inputs[0]!, inputs[0]!]) : reduction('ReduceSumSquare')(e, node, inputs),
   gradient: (node, g) => [mul(node.inputs[0]!, mul(kept(node, g), 2))],
 };
 /** Σ x², in one pass. */
