@@ -57,12 +57,32 @@ const about = (bench: string): string =>
     ? 'Three role processes on one host, TLS on loopback, guard on; answers checked against float.'
     : 'Fields as the command prints them.';
 
+/** Fields of a figure of `bench kernels`, of which `kernels` names the set. */
+const KERNEL_FIELDS = ['what', 'n', 'size', 'unit'] as const;
+
+/** Figures of one kernel in one row, a column for each set of kernels; undefined where the figures have other fields than these. */
+export function bySet(figures: readonly ReadonlyMap<string, unknown>[]): Map<string, unknown>[] | undefined {
+  const known = new Set<string>([...KERNEL_FIELDS, 'kernels', 'value']);
+  if (!figures.every((fields) => fields.size === known.size && [...known].every((name) => fields.has(name)))) return;
+  const rows = new Map<string, Map<string, unknown>>();
+  for (const fields of figures) {
+    const shared = KERNEL_FIELDS.map((name) => [name, fields.get(name)] as const);
+    const key = JSON.stringify(shared);
+    const row = rows.get(key) ?? new Map<string, unknown>(shared);
+    rows.set(key, row.set(String(fields.get('kernels')), fields.get('value')));
+  }
+  return [...rows.values()];
+}
+
 /** A section for every kind of measurement; the columns are the fields of its JSON. */
 export function speedSections(lines: readonly SpeedLine[], letter: (line: SpeedLine) => string): string[] {
   const kinds = [...new Set(lines.map(({ bench }) => bench))];
   return kinds.flatMap((kind) => {
     const own = lines.filter(({ bench }) => bench === kind);
-    const measured = own.flatMap((line) => records(line.output).map((fields) => ({ line, fields })));
+    const measured = own.flatMap((line) => {
+      const figures = records(line.output);
+      return (bySet(figures) ?? figures).map((fields) => ({ line, fields }));
+    });
     const present = new Set(measured.flatMap(({ fields }) => [...fields.keys()]));
     const columns = (COLUMNS[kind] ?? [...present]).filter((name) => present.has(name));
     const rows = measured.map(({ line, fields }) => [

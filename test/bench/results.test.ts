@@ -8,7 +8,7 @@ import { addResultsBench } from '../../bench/results.ts';
 import { appendLine, latest, readLines, type Line, type ModelLine } from '../../bench/results/lines.ts';
 import { render } from '../../bench/results/render.ts';
 import { readRows, runsOf, type Variant } from '../../bench/results/rows.ts';
-import { records } from '../../bench/results/speed.ts';
+import { bySet, records } from '../../bench/results/speed.ts';
 import { saveModel } from '../../checkpoints/index.ts';
 import { packageFile } from '../../cli/ui/package.ts';
 import { InputError } from '../../common/errors.ts';
@@ -118,6 +118,23 @@ describe('the page', () => {
     expect(record({ a: 1, peak: { b: 2 } })).toEqual([{ a: 1, 'peak.b': 2 }]);
     expect(record([{ a: 1 }, { a: 2 }])).toEqual([{ a: 1 }, { a: 2 }]);
     expect(record({ steps: [{ a: 1 }, { a: 2 }], peak: 3 })).toEqual([{ a: 1, peak: 3 }, { a: 2, peak: 3 }]); // prettier-ignore
+  });
+});
+
+describe('figures of kernels', () => {
+  const figure = (kernels: string, n: number, value: number): Map<string, unknown> =>
+    new Map<string, unknown>(Object.entries({ kernels, what: 'matmul', n, size: '2x2x2', value, unit: 'MAC/s' }));
+
+  it('stand side by side, one row for each kernel', () => {
+    const rows = bySet([figure('avx2', 32, 5), figure('wasm', 32, 3), figure('wasm', 64, 1)])!;
+    expect(rows.map((row) => Object.fromEntries(row))).toEqual([
+      { what: 'matmul', n: 32, size: '2x2x2', unit: 'MAC/s', avx2: 5, wasm: 3 },
+      { what: 'matmul', n: 64, size: '2x2x2', unit: 'MAC/s', wasm: 1 },
+    ]);
+  });
+
+  it('with other fields are shown as they are', () => {
+    expect(bySet([figure('avx2', 32, 5).set('bound', 9)])).toBeUndefined();
   });
 });
 
