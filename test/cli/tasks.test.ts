@@ -104,7 +104,7 @@ describe('tasks of GLUE in train-distill', () => {
     const result = await json('evaluate', at('mrpc'), ...task);
     expect(result['score']).toBeCloseTo(((result['f1'] as number) + (result['accuracy'] as number)) / 2, 12);
 
-    const steps = ['--stage1-steps', '5', '--stage2-steps', '4'];
+    const steps = ['--recipe', 'two-stage', '--stage1-steps', '5', '--stage2-steps', '4'];
     await json('student', '--teacher', at('mrpc'), ...task, ...steps, '--out', at('student'));
     const record = await readRunRecord(at('student', 'run.json'));
     expect(record.config['recipe']).toMatchObject({ metric: 'f1' });

@@ -101,7 +101,8 @@ describe('train-distill', () => {
     // The weights are the teacher's: all that changed is the normaliser.
     expect(swappedModel.sha256).toBe((await loadModel(at('teacher'))).sha256);
 
-    const two = await student('student', '--stage1-steps', '20', '--stage2-steps', '20', '--lr', '1e-3');
+    const steps = ['--stage1-steps', '20', '--stage2-steps', '20'];
+    const two = await student('student', '--recipe', 'two-stage', ...steps, '--lr', '1e-3');
     expect(two['steps']).toBe(40);
     expect(two['dev.accuracy']).toBeGreaterThan(0.95);
     const { curve } = await readRunRecord(at('student/run.json'));
@@ -176,7 +177,10 @@ describe('train-distill', () => {
       [['teacher', '--from', at('base'), ...data(), '--out', at('x'), '--max-length', '99'], '16 positions'],
       [['teacher', '--from', at('base'), ...data(), '--out', at('x'), '--dtype', 'F8'], '--dtype'],
       [['student', '--teacher', at('base'), ...data(), '--out', at('x'), '--preset', 'none'], "no preset 'none'"],
-      [['student', '--teacher', at('base'), ...data(), '--out', at('x'), '--steps', '9'], '2 stages'],
+      [
+        ['student', '--teacher', at('base'), ...data(), '--out', at('x'), '--recipe', 'two-stage', '--steps', '9'],
+        '2 stages',
+      ],
       [['evaluate', at('base'), '--task', 'polarity', '--split', 'all', '--max-length', '16'], "--split is 'all'"],
     ];
     for (const [args, message] of cases) {
