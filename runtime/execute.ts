@@ -8,7 +8,17 @@ import type { Program, Resolved } from '../protocol/program.ts';
 import { bits } from '../protocol/check.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
-import { add, Holders, packedBytes, packInto, recycle, Region, storageOf, unpack, type Words } from '../ring/index.ts';
+import {
+  Holders,
+  packedBytes,
+  packInto,
+  recycle,
+  Region,
+  storageOf,
+  unpack,
+  unpackAdd,
+  type Words,
+} from '../ring/index.ts';
 import type { AheadWork } from './ahead.ts';
 import { giveBack, lend } from './buffers.ts';
 
@@ -139,13 +149,11 @@ export async function execute(
     const sums = resumed.map(({ index, opening: { n, x } }) => {
       const bytes = packedBytes(n, x.length);
       const part = received.subarray(at, at + bytes);
-      const [theirs, sum] = regions[index]!.run(() => {
-        const words = readWords(part, n, x.length, gates[index]!.name);
-        return [words, add(x, words)] as const;
-      });
+      const { name } = gates[index]!;
+      const sum = regions[index]!.run(() => addReceived(part, x, name));
       at += bytes;
       openedBits += n * x.length;
-      options.opened?.({ round: rounds, gate: gates[index]!.name, sent: x, received: theirs, sum });
+      options.opened?.({ round: rounds, gate: name, sent: x, received: unpack(part, n, x.length), sum });
       return sum;
     });
     if (at !== received.length) throw outOfStep(`round ${rounds} has ${received.length} bytes, expected ${at}`);
@@ -196,10 +204,11 @@ function packed(openings: readonly Words[]): Uint8Array {
 const outOfStep = (what: string): PeerError =>
   new PeerError(`the other party is out of step: ${what}`, 'give both parties the bundles of one export');
 
-function readWords(bytes: Uint8Array, n: number, length: number, gate: string): Words {
+/** Own words plus those received, which must have the ring of the own ones. */
+function addReceived(bytes: Uint8Array, own: Words, gate: string): Words {
   try {
-    return unpack(bytes, n, length);
+    return unpackAdd(bytes, own);
   } catch {
-    throw outOfStep(`the words of gate ${gate} do not have ${n} bits`);
+    throw outOfStep(`the words of gate ${gate} do not have ${own.n} bits`);
   }
 }
