@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
+import type { Example } from '../../data/read.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import type { Decoded } from '../../runtime/client/answer.ts';
 import { WithheldError, type Question } from '../../runtime/client/ask.ts';
@@ -10,6 +11,7 @@ import { MAX_TEXTS } from '../../runtime/role/party-session.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { progress } from '../ui/progress.ts';
+import { dealForTexts } from './ahead.ts';
 import { Asker, IN_FLIGHT, type SessionCost } from './asker.ts';
 import { LocalRoles } from './local-roles.ts';
 import {
@@ -29,6 +31,7 @@ export interface LocalCommandOptions extends QuestionOptions, Waits {
   readonly json?: boolean;
   readonly seed?: string;
   readonly transcript?: string;
+  readonly ahead?: boolean;
   readonly inFlight: number;
   readonly batch: number;
 }
@@ -107,15 +110,18 @@ function tellWithheld(refused: number, all: readonly Question[]): void {
   process.stderr.write(`${refused} of ${all.length} answers were withheld: ${error.hint}\n`);
 }
 
-/** Runs `use` with the three roles on this host; they end with it, and it ends with them. */
+/** Runs `use`, which asks `examples`, with the three roles on this host; they end with it, and it ends with them. */
 export async function withLocal(
   bundles: string,
   options: LocalCommandOptions,
+  examples: readonly Example[],
   use: (asker: Asker) => Promise<void>,
 ): Promise<void> {
   const { seed, transcript, batch } = options;
   if (transcript !== undefined && batch > 1)
     throw new InputError('--transcript and --batch', 'a transcript has one text a session: leave --batch out');
+  if (options.ahead === true && seed !== undefined)
+    throw new InputError('--ahead and --seed', 'what is dealt ahead is drawn at random: leave one of them out');
   if (transcript !== undefined && seed === undefined)
     throw new InputError('--transcript needs --seed', 'a transcript of a run with secret masks is never written');
   if (seed !== undefined)
@@ -130,6 +136,10 @@ export async function withLocal(
   const roles = await LocalRoles.start({
     bundles,
     start,
+    ...(options.ahead === true && {
+      stock: (deployment, dir) =>
+        dealForTexts(bundles, examples, { batch, truncate: options.truncate === true }, deployment, dir),
+    }),
     timeout: options.timeout,
     patience: options.patience,
     log: (line) => void process.stderr.write(`${line}\n`),
@@ -160,7 +170,7 @@ export async function withLocal(
 
 async function local(bundles: string, options: LocalCommandOptions): Promise<void> {
   const examples = await questions(options);
-  await withLocal(bundles, options, async (asker) => {
+  await withLocal(bundles, options, examples, async (asker) => {
     const all = asker.tokenise(examples);
     const each: Each = (answer, session, index) => {
       if (options.transcript !== undefined)
@@ -219,6 +229,7 @@ export function addClientCommands(program: Command): void {
   withFlight(withQuestions(program.command('local <bundles>')))
     .description('Starts the three roles on this host, each with its own folder only, and answers texts in secret.')
     .option('--seed <seed>', 'make every mask from this seed: NO SECRECY, for comparing with the interpreter')
+    .option('--ahead', 'deal for all texts to disk first: the answers then take only the online part')
     .option('--transcript <dir>', 'with --seed: write every opened word and the rounding words')
     .addHelpText(
       'after',

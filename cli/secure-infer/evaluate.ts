@@ -40,7 +40,7 @@ interface Answers {
 /** The three roles on this host. */
 async function secured(bundles: string, options: EvaluateOptions, examples: readonly Example[]): Promise<Answers> {
   let result: Answers | undefined;
-  await withLocal(bundles, options, async (asker) => {
+  await withLocal(bundles, options, examples, async (asker) => {
     const logits = new Array<readonly number[] | undefined>(examples.length).fill(undefined);
     const all = asker.tokenise(examples);
     let rounds = 0;
@@ -184,6 +184,7 @@ export function addEvaluateCommand(program: Command): void {
     .description('Metrics of secured answers on labelled texts, with the three roles on this host.')
     .option('--examples <n>', 'only the first n texts', wholeNumber)
     .option('--truncate', 'cut texts that are too long instead of refusing them')
+    .option('--ahead', 'deal for all texts to disk first: `seconds` are then those of the online part')
     .option('--clear', 'without secrecy: the fixed-point interpreter on plaintext, from bundles/provider')
     .option('--seed <seed>', 'with --clear: seed of the rounding; else every mask comes from it: NO SECRECY')
     .option('--against <file>', 'predictions of the float model: adds agreement and logit errors')

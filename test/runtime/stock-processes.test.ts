@@ -1,6 +1,6 @@
 /** Dealing ahead with the command, on real processes: ordinary use, parties killed between burning and sending, a restored folder. */
 import { readdirSync } from 'node:fs';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -122,6 +122,30 @@ describe('secure-infer deal', () => {
     const alone = await party('--live');
     expect(alone.code).toBe(2);
     expect(alone.err).toMatch(/--live goes with --stock/);
+  });
+});
+
+describe('local --ahead', () => {
+  it('deals for every session of its texts, batches of any lengths too, and answers from that alone', async () => {
+    const file = join(root, 'texts.txt');
+    await writeFile(file, 'the film is good\nbad\nwe liked it\nit is fine\ndull\n');
+    const { code, out, err } = await secureInfer('local', small.dir, '--file', file, '--ahead', '--batch', '2', '--json'); // prettier-ignore
+    expect(code).toBe(0);
+    expect(err).toMatch(/3 sessions dealt ahead/);
+    for (const party of [0, 1]) expect(err).toMatch(new RegExp(`party ${party}: dealt ahead: 1 of .* tokens, 1 of .* tokens, 1 of .* tokens`)); // prettier-ignore
+    expect(err).not.toMatch(/dealt live/);
+    const lines = out.trimEnd().split('\n').map((line) => JSON.parse(line)); // prettier-ignore
+    expect(lines.map(({ texts }) => texts)).toEqual([2, 2, 2, 2, undefined]);
+    const live = await secureInfer('local', small.dir, '--file', file, '--json');
+    // Fresh masks round afresh, see batch.test.ts.
+    live.out
+      .trimEnd()
+      .split('\n')
+      .forEach((line, i) => {
+        (JSON.parse(line).logits as number[]).forEach((v, j) => expect(Math.abs(v - lines[i].logits[j])).toBeLessThan(0.05)); // prettier-ignore
+      });
+    const seeded = await secureInfer('local', small.dir, ...TEXT, '--ahead', '--seed', '1');
+    expect([seeded.code, seeded.out]).toEqual([2, '']);
   });
 });
 

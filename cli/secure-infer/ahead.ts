@@ -1,0 +1,44 @@
+/** `--ahead` of `local` and `evaluate`: everything the texts need is dealt before the first is asked, as `deal` would. */
+import { join } from 'node:path';
+import type { Example } from '../../data/read.ts';
+import { loadTokenizer } from '../../data/tokenizer-files.ts';
+import { readBundle } from '../../export/bundle.ts';
+import { assistantModel } from '../../runtime/role/assistant.ts';
+import { checkRoom, dealAhead, dealSize, keeperKey } from '../../runtime/role/deal-ahead.ts';
+import { servingCertificates, type Deployment } from '../../runtime/transport/deployment.ts';
+import { progress } from '../ui/progress.ts';
+import { sessionsOf, tokenise } from './asker.ts';
+
+/** Seconds: longer than any run. */
+const LIFETIME = 30 * 86_400;
+
+/** Deals for the sessions of `examples` into `dir`, and returns the folder with each role's stock. */
+export async function dealForTexts(
+  bundles: string,
+  examples: readonly Example[],
+  { batch, truncate }: { readonly batch: number; readonly truncate: boolean },
+  deployment: Deployment,
+  dir: string,
+): Promise<string> {
+  const [bundle, client] = await Promise.all([
+    readBundle(join(bundles, 'assistant'), 'assistant'),
+    readBundle(join(bundles, 'client'), 'client'),
+  ]);
+  const texts = tokenise(await loadTokenizer(client.tokenizerDir), client.client.longest, examples, truncate);
+  const sessions = sessionsOf(texts, batch).map((session) => session.map(({ ids }) => ids.length));
+  const model = assistantModel(bundle);
+  const sizes = sessions.map((lengths) => dealSize(model, lengths));
+  const out = join(dir, 'stock');
+  await checkRoom(out, sizes.reduce((sum, { fileBytes }) => sum + fileBytes + 8192, 0)); // prettier-ignore
+  const dealt = sizes.reduce((sum, { dealtBytes }) => sum + dealtBytes, 0);
+  const bar = progress(`Dealing ${(dealt / 1e6).toFixed(1)} MB for ${sessions.length} sessions`);
+  const keeper = keeperKey(model.session.modelId, bundle.seeds);
+  const certificates = servingCertificates(deployment);
+  for (const [done, lengths] of sessions.entries()) {
+    await dealAhead(model, keeper, { certificates, out, lengths, lifetime: LIFETIME });
+    bar.update(done + 1, sessions.length);
+  }
+  keeper.erase();
+  bar.succeed(`${sessions.length} sessions dealt ahead`);
+  return out;
+}
