@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { addEvaluate } from './train-distill/evaluate.ts';
+import { addOnnx } from './train-distill/onnx.ts';
 import { addReport } from './train-distill/report.ts';
 import { addStudent } from './train-distill/student.ts';
 import { addTeacher } from './train-distill/teacher.ts';
@@ -16,6 +17,7 @@ addTeacher(program);
 addStudent(program);
 addEvaluate(program);
 addReport(program);
+addOnnx(program);
 program.addHelpText(
   'after',
   `
@@ -24,6 +26,7 @@ Examples:
   train-distill student --teacher runs/teacher --task polarity --preset secformer-centred --recipe fast --out runs/student
   train-distill evaluate runs/student --task polarity --split test --json
   train-distill report runs/teacher runs/student --out report.html
+  train-distill onnx runs/student --out student.onnx
 `,
 );
 

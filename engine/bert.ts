@@ -46,6 +46,8 @@ export interface GraphOpsOptions {
    * derivative. The two differ where padded positions enter the loss.
    */
   readonly paddingId?: number;
+  /** The model's inputs; absent: `bertInputs`. */
+  readonly inputs?: BertInputs;
   /** Prefix of the names of dropout inputs, so that two models may share a graph. */
   readonly prefix?: string;
 }
@@ -93,7 +95,7 @@ export class GraphOps implements Ops<Node> {
 
   constructor(options: GraphOpsOptions) {
     this.graph = options.graph;
-    this.inputs = bertInputs(options.graph);
+    this.inputs = options.inputs ?? bertInputs(options.graph);
     this.mask = cast(this.inputs.mask, 'float32');
     this.#parameter = options.parameter;
     this.#dropout = options.dropout ?? false;

@@ -7,6 +7,8 @@ export type Attributes = Readonly<Record<string, Attribute>>;
 
 /** What an op needs to write itself down as ONNX (opset 20). Values are referred to by name. */
 export interface Emitter {
+  /** Only ops of the ONNX standard may be used. */
+  readonly standard: boolean;
   /** Appends an ONNX node and returns the name of its output. */
   node(type: string, inputs: readonly string[], attributes?: OnnxAttributes): string;
   /** The same with several outputs. */

@@ -10,9 +10,18 @@ export interface OnnxModel {
   readonly inputs: ReadonlyMap<string, Node>;
 }
 
+export interface EmitOptions {
+  /** Values that become part of the model, by the name of their input. */
+  readonly weights?: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  /** Only ops of the ONNX standard, none of ONNX Runtime's own. */
+  readonly standard?: boolean;
+  /** Names of symbols in the declared shapes; absent: their own. */
+  readonly symbols?: Readonly<Record<string, string>>;
+}
+
 /** Emits what the outputs need; each output gets its name in the record. */
-export function emitOnnx(graph: Graph, outputs: Readonly<Record<string, Node>>): OnnxModel {
-  return new Emission(graph).emit(outputs);
+export function emitOnnx(graph: Graph, outputs: Readonly<Record<string, Node>>, options: EmitOptions = {}): OnnxModel {
+  return new Emission(graph, options).emit(outputs);
 }
 
 interface OnnxNode {
@@ -23,7 +32,9 @@ interface OnnxNode {
 }
 
 class Emission implements Emitter {
+  readonly standard: boolean;
   readonly #graph: Graph;
+  readonly #options: EmitOptions;
   readonly #nodes: OnnxNode[] = [];
   readonly #initialisers: Message[] = [];
   readonly #constants = new Map<string, string>();
@@ -33,8 +44,10 @@ class Emission implements Emitter {
   readonly #wanted = new Set<Node>();
   #next = 0;
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, options: EmitOptions) {
     this.#graph = graph;
+    this.#options = options;
+    this.standard = options.standard ?? false;
   }
 
   emit(outputs: Readonly<Record<string, Node>>): OnnxModel {
@@ -49,19 +62,34 @@ class Emission implements Emitter {
     // Ids are a topological order.
     for (const node of [...wanted].toSorted((a, b) => a.id - b.id)) {
       const inputs = node.inputs.map((x) => this.#outputs.get(x)![0]!);
-      if (node.op.name === 'input') this.#inputs.set(node.attributes['name'] as string, node);
+      if (node.op.name === 'input') this.#input(node);
       const names = node.op.emit(this, node, inputs);
       this.#outputs.set(node, typeof names === 'string' ? [names] : names);
     }
     const renamed = this.#nameOutputs(outputs);
     const rename = (name: string): string => renamed.get(name) ?? name;
+    const declare = (name: string, node: Node): Message => valueProto(name, node.dtype, node.shape.map((d) => this.#options.symbols?.[d] ?? d)); // prettier-ignore
     const bytes = modelProto({
       nodes: this.#nodes.map((n) => nodeProto(n.type, n.inputs.map(rename), n.outputs.map(rename), n.attributes)),
       initialisers: this.#initialisers,
-      inputs: [...this.#inputs].map(([name, node]) => valueProto(name, node.dtype, node.shape)),
-      outputs: Object.entries(outputs).map(([name, node]) => valueProto(name, node.dtype, node.shape)),
+      inputs: [...this.#inputs].map(([name, node]) => declare(name, node)),
+      outputs: Object.entries(outputs).map(([name, node]) => declare(name, node)),
+      own: this.#nodes.some((n) => n.attributes.domain !== undefined),
     });
     return { bytes, inputs: this.#inputs };
+  }
+
+  /** Declares an input, or stores its value. */
+  #input(node: Node): void {
+    const name = node.attributes['name'] as string;
+    const weight = this.#options.weights?.get(name);
+    if (weight === undefined) {
+      this.#inputs.set(name, node);
+      return;
+    }
+    if (weight.shape.join() !== node.shape.join())
+      throw new Error(`weight ${name} has shape (${weight.shape.join(', ')}), declared (${node.shape.join(', ')})`);
+    this.#initialisers.push(tensorProto(name, 'float32', weight.shape, weight.data));
   }
 
   /**

@@ -42,13 +42,20 @@ export function nodeProto(
 }
 
 /** TensorProto: dims 1, data_type 2, name 8, raw_data 9. */
-export function tensorProto(name: string, dtype: DType, shape: readonly number[], values: readonly number[]): Message {
+export function tensorProto(
+  name: string,
+  dtype: DType,
+  shape: readonly number[],
+  values: readonly number[] | Float32Array,
+): Message {
   const data =
-    dtype === 'float32'
-      ? Float32Array.from(values)
-      : dtype === 'int64'
-        ? BigInt64Array.from(values, BigInt)
-        : Uint8Array.from(values);
+    values instanceof Float32Array
+      ? values
+      : dtype === 'float32'
+        ? Float32Array.from(values)
+        : dtype === 'int64'
+          ? BigInt64Array.from(values, BigInt)
+          : Uint8Array.from(values);
   const message = new Message();
   for (const d of shape) message.int(1, d);
   return message
@@ -70,6 +77,8 @@ export interface GraphParts {
   readonly initialisers: readonly Message[];
   readonly inputs: readonly Message[];
   readonly outputs: readonly Message[];
+  /** Whether ops of ONNX Runtime's own set occur. */
+  readonly own: boolean;
 }
 
 /** ModelProto: ir_version 1, producer_name 2, graph 7, opset_import 8. GraphProto: node 1, name 2, initializer 5, input 11, output 12. */
@@ -80,10 +89,8 @@ export function modelProto(parts: GraphParts): Uint8Array {
   for (const m of parts.inputs) graph.message(11, m);
   for (const m of parts.outputs) graph.message(12, m);
   const model = new Message().int(1, IR_VERSION).string(2, 'secformer-toolkit').message(7, graph);
-  for (const [domain, version] of [
-    ['', OPSET],
-    ['com.microsoft', 1],
-  ] as const)
-    model.message(8, new Message().string(1, domain).int(2, version));
+  const opset = (domain: string, version: number): Message => new Message().string(1, domain).int(2, version);
+  model.message(8, opset('', OPSET));
+  if (parts.own) model.message(8, opset('com.microsoft', 1));
   return model.finish();
 }

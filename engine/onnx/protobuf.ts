@@ -51,7 +51,11 @@ export class Message {
   }
 
   message(field: number, value: Message): this {
-    return this.bytes(field, value.finish());
+    this.#tag(field, 2);
+    this.#varint(BigInt(value.#length));
+    // Taken over without a copy: weights pass through several messages.
+    for (const part of value.#parts) this.#push(part);
+    return this;
   }
 
   finish(): Uint8Array {

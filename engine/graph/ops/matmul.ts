@@ -16,6 +16,16 @@ const matmulOp: Op = {
   emit: (e, node, ab) => {
     const { transposeA, transposeB, alpha } = node.attributes;
     if (transposeA !== true && transposeB !== true && alpha === 1) return e.node('MatMul', ab);
+    if (e.standard) {
+      const operands = ab.map((name, i) => {
+        if ((i === 0 ? transposeA : transposeB) !== true) return name;
+        const rank = node.inputs[i]!.shape.length;
+        const swapped = [...Array(rank - 2).keys(), rank - 1, rank - 2];
+        return e.node('Transpose', [name], { ints: { perm: swapped } });
+      });
+      const y = e.node('MatMul', operands);
+      return alpha === 1 ? y : e.node('Mul', [y, e.constant('float32', [], [alpha as number])]);
+    }
     return e.node('FusedMatMul', ab, {
       domain: 'com.microsoft',
       int: { transA: transposeA === true ? 1 : 0, transB: transposeB === true ? 1 : 0 },
