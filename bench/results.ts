@@ -44,7 +44,7 @@ const addMeasure = (command: Command): Command =>
     .option('--from <dir>', 'pretrained model that teachers start from')
     .option('--tokenizer <dir>', 'its tokeniser files, if the folder has none')
     .option('--glue <dir>', 'folder of the official GLUE download')
-    .option('--only <names>', 'rows whose task or TASK/PRESET is named, separated by commas', list)
+    .option('--only <names>', 'rows whose task, TASK/PRESET or TASK/NAME is given, separated by commas', list)
     .option('--optional', 'optional rows too', false)
     .option('--threads <n>', 'threads of training and export', positive('--threads'), 2)
     .option('--quiet', 'no progress on standard error', false);
@@ -69,7 +69,7 @@ function chosen(runs: readonly Run[], { only, optional }: MeasureFlags): Run[] {
         wanted.some(
           ({ task, preset }) =>
             task === taskInfo(run.task).name &&
-            (preset === undefined || run.preset === undefined || preset === run.preset),
+            (preset === undefined || run.preset === undefined || preset === (run.name ?? run.preset)),
         )),
   );
   if (found.length === 0) throw new InputError('no row is chosen', 'Name tasks of --rows with --only, as mrpc or mrpc/secformer.'); // prettier-ignore

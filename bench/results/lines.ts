@@ -4,7 +4,7 @@ import { cpus, totalmem, availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { InputError } from '../../common/errors.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
-import { VARIANTS } from './rows.ts';
+import { keyOf, VARIANTS } from './rows.ts';
 
 const MACHINE = z.strictObject({
   processor: z.string(),
@@ -33,6 +33,7 @@ const MODEL = {
   task: z.string(),
   variant: z.enum(VARIANTS),
   preset: z.string().optional(),
+  name: z.string().optional(),
   seed: z.int(),
   /** When the run of the model began: a model trained again has other results. */
   run: z.string(),
@@ -131,8 +132,7 @@ export async function appendLine(file: string, line: Line): Promise<void> {
 }
 
 const securedKey = (l: SecuredLine): string => `${modelKey(l)} ${l.path} ${l.plan} ${l.examples}`;
-const modelKey = ({ task, variant, preset, seed, run }: ModelLine | SecuredLine): string =>
-  [task, variant, preset ?? '', seed, run].join(' ');
+const modelKey = (line: ModelLine | SecuredLine): string => `${keyOf(line)} ${line.run}`;
 
 const keyOfLine = (line: Line): string =>
   line.kind === 'speed' ? line.command : line.kind === 'model' ? modelKey(line) : securedKey(line);

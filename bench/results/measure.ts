@@ -10,7 +10,7 @@ import { packageFile } from '../../cli/ui/package.ts';
 import { real, runJson, shown, type Places } from './commands.ts';
 import { appendLine, readLines, thisMachine, type Line } from './lines.ts';
 import { otherRecipe, recipeOf } from './recipe.ts';
-import { calibrationFlags, evaluationFlags, splitOf, type Run } from './rows.ts';
+import { calibrationFlags, evaluationFlags, keyOf, splitOf, type Run } from './rows.ts';
 
 export interface MeasureOptions {
   readonly places: Places;
@@ -69,15 +69,9 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
     await runJson(run.command, options);
     record = (await recordOf(run, places))!;
   }
-  const { task, variant, preset, seed, folder, command } = run;
+  const { task, variant, preset, name, seed, folder, command } = run;
   const known = (await readLines(results)).some(
-    (line) =>
-      line.kind === 'model' &&
-      line.task === task &&
-      line.variant === variant &&
-      line.preset === preset &&
-      line.seed === seed &&
-      line.run === record.started,
+    (line) => line.kind === 'model' && keyOf(line) === keyOf(run) && line.run === record.started,
   );
   if (known) return { run, record };
   await checkRecord(run, record);
@@ -91,6 +85,7 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
     task,
     variant,
     preset,
+    name,
     seed,
     run: record.started,
     command: command === undefined ? undefined : shown(command),
@@ -118,15 +113,13 @@ export interface SecureOptions extends MeasureOptions {
 /** Exports the student once, then interprets all texts and asks some in secret, whatever of the two has no line yet. */
 export async function measureSecured({ run, record }: Trained, options: SecureOptions): Promise<void> {
   const { results, threads, plan } = options;
-  const { task, variant, preset, seed } = run;
+  const { task, variant, preset, name, seed } = run;
   const lines = await readLines(results);
   const has = (path: string): boolean =>
     lines.some(
       (line) =>
         line.kind === 'secured' &&
-        line.task === task &&
-        line.preset === preset &&
-        line.seed === seed &&
+        keyOf(line) === keyOf(run) &&
         line.run === record.started &&
         line.path === path &&
         line.plan === plan &&
@@ -156,10 +149,10 @@ export async function measureSecured({ run, record }: Trained, options: SecureOp
       ];
       const measured = await runJson(evaluating, within);
       const machine = await thisMachine();
-      const number = (name: string): number => measured[name] as number;
+      const number = (field: string): number => measured[field] as number;
       const line: Line = {
         kind: 'secured',
-        ...{ task, variant, preset, seed, run: record.started, path, plan },
+        ...{ task, variant, preset, name, seed, run: record.started, path, plan },
         commands: [exporting, predicting, evaluating].map(shown),
         split: splitOf(task),
         examples: number('examples'),

@@ -55,6 +55,9 @@ const scores = (task: string, line: ModelLine | SecuredLine | undefined): string
         .metrics.map((name) => percent(line.metrics[name]!))
         .join(' / ');
 
+/** A student's preset, and what tells it from others of the preset. */
+const labelOf = ({ preset, name }: Model): string => (name === undefined ? `\`${preset}\`` : `\`${preset}\`, ${name}`);
+
 /** What is measured of every model; a later training of it replaces an earlier one. */
 class Measured {
   readonly #models = new Map<string, ModelLine>();
@@ -88,18 +91,18 @@ const mean = (values: readonly number[]): number => values.reduce((a, b) => a + 
 /** Mean over the five tasks (of the mean over the seeds that ran) for each preset, or what is missing. */
 function meanDifferences(runs: readonly Run[], measured: Measured): string[] {
   const students = runs.filter(({ variant }) => variant === 'student');
-  return [...new Set(students.map(({ preset }) => preset!))].map((preset) => {
+  return [...new Set(students.map(labelOf))].map((label) => {
     const tasks = FIVE.map((task) => {
-      const own = students.filter((run) => run.preset === preset && run.task === task);
+      const own = students.filter((run) => labelOf(run) === label && run.task === task);
       const found = own.flatMap((run) => difference(measured, run) ?? []);
       return { task, of: own.length, found };
     });
     const missing = tasks.filter(({ found, of }) => of === 0 || found.length < of).map(({ task }) => task);
     const present = tasks.filter(({ found }) => found.length > 0);
-    if (present.length === 0) return `- \`${preset}\`: ${NOT_RUN}`;
+    if (present.length === 0) return `- ${label}: ${NOT_RUN}`;
     const value = mean(present.map(({ found }) => mean(found)));
     const honest = missing.length === 0 ? 'over the five tasks' : `over ${present.length} of the five tasks (not run in full: ${missing.join(', ')})`; // prettier-ignore
-    return `- \`${preset}\`: **${signed(value)} points** ${honest}`;
+    return `- ${label}: **${signed(value)} points** ${honest}`;
   });
 }
 
@@ -114,7 +117,7 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
     return [
       task,
       metricNames(task),
-      `\`${preset}\``,
+      labelOf(run),
       String(run.seed),
       scores(task, measured.model({ task, variant: 'teacher', seed: 1 })),
       scores(task, measured.model({ task, variant: 'swapped', preset, seed: 1 })),
@@ -147,7 +150,7 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
       ['task', 'model', 'score', 'time', 'command'],
       trained.map((run) => {
         const line = measured.model(run);
-        const name = [run.variant, run.preset, run.variant === 'student' ? `seed ${run.seed}` : undefined];
+        const name = [run.variant, run.name, run.preset, run.variant === 'student' ? `seed ${run.seed}` : undefined];
         const command = line === undefined ? run.command : line.command?.split(' ').slice(1);
         return [
           run.task,
@@ -168,7 +171,7 @@ function securedSection(runs: readonly Run[], measured: Measured, machines: Mach
   const rows = students.flatMap((run) => {
     const float = scores(run.task, measured.model(run));
     const own = measured.secured.filter((line) => keyOf(line) === keyOf(run));
-    const name = [run.task, `\`${run.preset}\``, String(run.seed), float];
+    const name = [run.task, labelOf(run), String(run.seed), float];
     const shown = own.map((line) => [
       ...name,
       line.path === 'clear' ? 'interpreter' : 'three processes',

@@ -25,6 +25,8 @@ const SCHEMA = z.strictObject({
     z.strictObject({
       task: taskName,
       preset: z.string().min(1),
+      /** Tells rows of one task and preset apart that differ in flags; the folder is named by it in place of the preset. */
+      name: z.string().min(1).optional(),
       seeds: z.array(z.int().min(0)).min(1),
       flags: flagList,
       /** Other flags of the student trained without its teacher than those for all. */
@@ -68,10 +70,13 @@ export interface Model {
   readonly variant: Variant;
   /** Absent for a teacher. */
   readonly preset?: string | undefined;
+  /** Of a row that differs from its preset's usual one. */
+  readonly name?: string | undefined;
   readonly seed: number;
 }
 
-export const keyOf = ({ task, variant, preset, seed }: Model): string => [task, variant, preset ?? '', seed].join(' ');
+export const keyOf = ({ task, variant, preset, name, seed }: Model): string =>
+  [task, variant, preset ?? '', name ?? '', seed].join(' ');
 
 /** One training run. Words may begin with a place: `$RUNS`, `$GLUE`, `$MINILM`, `$TOKENIZER` (`commands.ts`). */
 export interface Run extends Model {
@@ -95,9 +100,9 @@ const taskFlags = (name: string): string[] => [
 ];
 
 /** The folder of a model below $RUNS. */
-export function folderOf({ task, variant, preset, seed }: Model): string {
+export function folderOf({ task, variant, preset, name, seed }: Model): string {
   if (variant === 'teacher') return `$RUNS/${task}/teacher`;
-  return `$RUNS/${task}/${preset}/${variant === 'student' ? `seed-${seed}` : variant}`;
+  return `$RUNS/${task}/${name ?? preset}/${variant === 'student' ? `seed-${seed}` : variant}`;
 }
 
 /** Every run that the rows need, in an order in which they can be made: teachers first. */
@@ -117,7 +122,13 @@ export function runsOf(list: RowList, { threads, tokenizer }: CommandOptions): R
   const students = list.students.flatMap((row) => {
     const teacher = teachers.find((run) => run.task === row.task)!.folder;
     const run = (variant: Variant, seed: number, more: readonly string[]): Run[] => {
-      const model = { task: row.task, variant, preset: row.preset, seed };
+      const model = {
+        task: row.task,
+        variant,
+        preset: row.preset,
+        name: variant === 'student' ? row.name : undefined,
+        seed,
+      };
       if (seen.has(keyOf(model))) return [];
       seen.add(keyOf(model));
       const folder = folderOf(model);

@@ -99,6 +99,22 @@ describe('the page', () => {
     expect(render(runs, [])).toContain('- `secformer`: not run');
   });
 
+  it('keeps rows of one preset apart by their names', async () => {
+    const rows = [{ task: 'mrpc', preset: 'secformer', seeds: [1] }, { task: 'mrpc', preset: 'secformer', name: 'long', seeds: [1], flags: ['--epochs', '9'] }]; // prettier-ignore
+    const runs = runsOf(await readRows(rowsFile('named.json', { teachers: TEACHERS, students: rows })), { threads: 2, tokenizer: false }); // prettier-ignore
+    const of = (variant: string): string[] => runs.filter((run) => run.variant === variant).map(({ folder }) => folder);
+    expect(of('student')).toEqual(['$RUNS/mrpc/secformer/seed-1', '$RUNS/mrpc/long/seed-1']);
+    expect([...of('swapped'), ...of('labels-only')]).toEqual(['$RUNS/mrpc/secformer/swapped', '$RUNS/mrpc/secformer/labels-only']); // prettier-ignore
+    const lines = [modelLine('mrpc', 'teacher', 0.9), modelLine('mrpc', 'swapped', 0.5), modelLine('mrpc', 'student', 0.8)]; // prettier-ignore
+    const page = render(runs, [...lines, { ...modelLine('mrpc', 'student', 0.85), name: 'long' }]);
+    for (const row of [
+      '`secformer` | 1 | 90.00 / 90.00 | 50.00 / 50.00 | not run | 80.00 / 80.00 | −10.00 |',
+      '`secformer`, long | 1 | 90.00 / 90.00 | 50.00 / 50.00 | not run | 85.00 / 85.00 | −5.00 |',
+    ])
+      // prettier-ignore
+      expect(page).toContain(row);
+  });
+
   it('shows figures of the last training of a model only', async () => {
     const runs = runsOf(await readRows(rowsFile('one.json', { teachers: TEACHERS, students: students.slice(0, 1) })), { threads: 2, tokenizer: false }); // prettier-ignore
     const secured = (run: string): Line => {
