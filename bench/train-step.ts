@@ -177,7 +177,10 @@ export async function buildStep(engine: Engine, objective: ObjectiveName, normal
       if (!Number.isFinite(value)) throw new Error('the loss is not finite');
       return { loss: value, seconds };
     },
-    release: () => step.release(),
+    release: async () => {
+      await step.release();
+      state.release();
+    },
   };
 }
 

@@ -27,6 +27,8 @@ export interface State {
   read(name: string): TensorData & { dtype: 'float32' };
   /** Replaces a value (copied in), or adds one. */
   write(name: string, value: { readonly shape: readonly number[]; readonly data: Float32Array }): void;
+  /** Frees the tensors; whoever created the state does so, after the executables that read it. */
+  release(): void;
 }
 
 export interface Engine {

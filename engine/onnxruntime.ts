@@ -66,6 +66,10 @@ class HostState implements State {
       throw new Error(`${name}: ${value.data.length} values for shape (${value.shape.join(', ')})`);
     this.slots.set(name, new Tensor('float32', value.data.slice(), value.shape));
   }
+
+  release(): void {
+    this.slots.clear();
+  }
 }
 
 const toTensor = (value: TensorData): Tensor =>

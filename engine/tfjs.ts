@@ -47,11 +47,6 @@ export async function createTfjsEngine({ threads, provider, importer }: TfjsOpti
   };
 }
 
-/** Frees the tensors of states that nobody holds any more: a backend's memory is not JavaScript's. */
-const abandoned = new FinalizationRegistry<Map<string, Tensor>>((slots) => {
-  for (const tensor of slots.values()) tensor.dispose();
-});
-
 class TfjsState implements State {
   readonly tf: Tf;
   readonly slots = new Map<string, Tensor>();
@@ -61,7 +56,6 @@ class TfjsState implements State {
   constructor(tf: Tf, tensors: Parameters<Engine['createState']>[0]) {
     this.tf = tf;
     for (const [name, tensor] of tensors) this.write(name, tensor);
-    abandoned.register(this, this.slots);
   }
 
   get names(): readonly string[] {
@@ -78,6 +72,11 @@ class TfjsState implements State {
     if (value.data.length !== elements(value.shape))
       throw new Error(`${name}: ${value.data.length} values for shape (${value.shape.join(', ')})`);
     this.replace(name, this.tf.tensor(value.data.slice(), [...value.shape], 'float32'));
+  }
+
+  release(): void {
+    for (const tensor of this.slots.values()) tensor.dispose();
+    this.slots.clear();
   }
 
   /** Takes over a tensor. */

@@ -165,7 +165,8 @@ export async function calibrate({ encodings, shortest, longest }: Sample, option
   const names = Object.keys(ops.outputs)
     .filter((n) => n.endsWith(':min'))
     .map((n) => n.slice(0, -4));
-  const executable = await engine.compile(graph, ops.outputs, engine.createState(tensors));
+  const state = engine.createState(tensors);
+  const executable = await engine.compile(graph, ops.outputs, state);
   const collector = new RangeCollector();
   const normaliser = config.softmax_act === '2quad_centred' ? '2quad_centred' : '2quad';
   const factor = lengthFactor({ per_length: LENGTH_BITS, longest, normaliser });
@@ -197,6 +198,7 @@ export async function calibrate({ encodings, shortest, longest }: Sample, option
     }
   } finally {
     await executable.release();
+    state.release();
   }
   const sha256 = createHash('sha256').update(JSON.stringify(encodings.map(({ ids, types }) => ({ ids, types })))).digest('hex'); // prettier-ignore
   return { shortest, longest, texts: encodings.length, sha256, wires: collector.wires };

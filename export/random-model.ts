@@ -77,7 +77,8 @@ export async function floatLogits(
 ): Promise<Float64Array[]> {
   const graph = new Graph();
   const parameter = (name: string) => graph.parameter(name, tensors.get(name)!.shape);
-  const executable = await engine.compile(graph, { logits: bertGraph(config, { graph, parameter }).logits }, engine.createState(tensors)); // prettier-ignore
+  const state = engine.createState(tensors);
+  const executable = await engine.compile(graph, { logits: bertGraph(config, { graph, parameter }).logits }, state);
   const out: Float64Array[] = [];
   try {
     for (let from = 0; from < texts.length;) {
@@ -100,6 +101,7 @@ export async function floatLogits(
     }
   } finally {
     await executable.release();
+    state.release();
   }
   return out;
 }

@@ -48,7 +48,10 @@ export async function createPredictor(
       }
       return out;
     },
-    release: () => executable.release(),
+    release: async () => {
+      await executable.release();
+      if (!('state' in weights)) state.release();
+    },
   };
 }
 

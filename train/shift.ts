@@ -87,7 +87,8 @@ export async function chooseShifts(
   const { ops } = bertGraph(config, { graph, parameter: (name) => graph.parameter(name, shapes.get(name)!) });
   const names = Array.from({ length: config.num_hidden_layers }, (_, l) => `scores.${l}`);
   const outputs = Object.fromEntries(names.map((name) => [name, ops.probes.get(name)!] as [string, Node]));
-  const executable = await engine.compile(graph, outputs, engine.createState(teacher.tensors));
+  const state = engine.createState(teacher.tensors);
+  const executable = await engine.compile(graph, outputs, state);
   try {
     const rows = names.map(() => Array.from({ length: heads }, () => [] as Float32Array[]));
     const tokens = encodings.reduce((sum, e) => sum + e.ids.length, 0);
@@ -113,5 +114,6 @@ export async function chooseShifts(
     return rows.map((layer) => layer.map((head) => Number(bestShift(head, options.centred).toPrecision(6))));
   } finally {
     await executable.release();
+    state.release();
   }
 }

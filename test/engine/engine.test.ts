@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { float32, scalar } from '../../engine/engine.ts';
-import { add, Graph, mul, neg } from '../../engine/graph/index.ts';
+import { add, Graph, mul, neg, sumSquares } from '../../engine/graph/index.ts';
 import { emitOnnx } from '../../engine/onnx/emit.ts';
 import { Message } from '../../engine/onnx/protobuf.ts';
 import { ENGINES } from '../support/engines.ts';
@@ -67,6 +67,18 @@ describe.each(ENGINES)('engine $name', (engine) => {
     expect((await reader.run({ w: float32([2], [3, 4]) }))['y']!.data).toEqual(Float32Array.of(-3, -4));
     await step.release();
     await reader.release();
+  });
+
+  it('squares a sum over no axes: the gradient of a single number has a norm', async () => {
+    const graph = new Graph();
+    const x = graph.input('x', 'float32', []);
+    const v = graph.input('v', 'float32', [2]);
+    const executable = await engine.compile(graph, { one: sumSquares(x), none: sumSquares(v, []), all: sumSquares(v) });
+    const result = await executable.run({ x: scalar(-3), v: float32([2], [3, -4]) });
+    expect(result['one']!.data).toEqual(Float32Array.of(9));
+    expect(result['none']!.data).toEqual(Float32Array.of(9, 16));
+    expect(result['all']!.data).toEqual(Float32Array.of(25));
+    await executable.release();
   });
 
   it('a result does not change when the state moves on', async () => {

@@ -219,6 +219,8 @@ describe('memory', () => {
     await step.release();
     expect(tensors()).toBe(before + 2);
     await expect(step.run(feeds)).rejects.toThrow('released');
+    state.release();
+    expect(tensors()).toBe(before);
   });
 
   it('a run that fails leaves nothing behind and the state as it was', async () => {

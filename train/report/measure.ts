@@ -101,7 +101,8 @@ export async function measureRanges(
       [`max.${i}`, wire.max],
     ]),
   ) as Record<string, Node>;
-  const executable = await engine.compile(graph, outputs, engine.createState(model.tensors));
+  const state = engine.createState(model.tensors);
+  const executable = await engine.compile(graph, outputs, state);
   const low = measured.map(() => Infinity);
   const high = measured.map(() => -Infinity);
   try {
@@ -114,6 +115,7 @@ export async function measureRanges(
     }
   } finally {
     await executable.release();
+    state.release();
   }
   return measured.map(({ wire, layer, interval }, i) => ({
     wire,
