@@ -3,7 +3,7 @@
  * one that it has too and says so with the sid; then party 0 burns it. Each also hears what the other remembers of its folder.
  */
 import { PeerError, RefusedError } from '../../common/errors.ts';
-import { concat, equalBytes, readU32, u32, type SessionFields } from '../encoding.ts';
+import { concat, equalBytes, hex, readU32, u32, type SessionFields } from '../encoding.ts';
 import { HASH_BYTES } from '../wire.ts';
 import { DEAL_ID_BYTES } from './deal-file.ts';
 import { decodeRemembered, decodeTally, encodeRemembered, encodeTally, isOlder, MAX_OFFERED, REMEMBERED_BYTES, TALLY_BYTES, type Deal, type Remembered, type Stock } from './stock.ts'; // prettier-ignore
@@ -50,7 +50,8 @@ export class Agreement {
    * @throws RefusedError if this party's folder is older than the other remembers: its deals are discarded
    */
   async heard(note: Uint8Array): Promise<void> {
-    this.#theirs = note;
+    // A copy: the channel may use its buffer again.
+    this.#theirs = Uint8Array.from(note);
     if (note.length === 0) return;
     const ids = note.length - HEAD_BYTES;
     if (ids < 0 || ids % DEAL_ID_BYTES !== 0 || (this.#party === 0 && ids > 0))
@@ -75,8 +76,9 @@ export class Agreement {
     const ids = Array.from({ length: offer.length / DEAL_ID_BYTES }, (_, i) => offer.slice(i * DEAL_ID_BYTES, (i + 1) * DEAL_ID_BYTES)); // prettier-ignore
     const stock = this.#use?.stock;
     if (this.#older) return { deal: undefined, choice: concat(NONE, u32(0)) };
-    await stock?.find(this.#session, 0);
-    const wanted = ids.find((id) => stock?.has(id) === true);
+    const own = new Set((await stock?.find(this.#session, Number.POSITIVE_INFINITY))?.map(hex));
+    // Another session may have begun one since.
+    const wanted = ids.find((id) => own.has(hex(id)) && stock!.has(id));
     // Party 0 throws away what this party has used: they differ after a crash.
     const used = ids.reduce((bits, id, i) => (stock?.spent(id) === true ? bits | (1 << i) : bits), 0);
     const deal = wanted === undefined ? this.#none() : await stock!.burn(wanted);

@@ -6,7 +6,8 @@ import { programCost } from '../../protocol/cost.ts';
 import type { Dims } from '../../protocol/shape.ts';
 import { extract } from '../../ring/prg-node.ts';
 import { Secret } from '../../ring/secret.ts';
-import { correctionLimit, deal, encodeCorrections } from '../deal.ts';
+import { giveBack } from '../buffers.ts';
+import { correctionLimit, deal } from '../deal.ts';
 import { concat, hex, type Certificates } from '../encoding.ts';
 import { KEY_BYTES, maskSource, sessionKey, SYSTEM_ENTROPY } from '../keys.ts';
 import type { AssistantModel } from './assistant-session.ts';
@@ -160,8 +161,9 @@ export async function dealAhead(
     let dealtBits = 0;
     const dims: Dims = { lengths, heads: program.heads };
     const { bytes } = await write('party1', async (file) => {
-      ({ dealtBits } = await deal(program, dims, { masks, maskedWeight }, async (gate, corrections) => {
-        await file.append(...sealRecord(sealing, id, records++, encodeCorrections(gate, corrections)));
+      ({ dealtBits } = await deal(program, dims, { masks, maskedWeight }, async (_, message) => {
+        await file.append(...sealRecord(sealing, id, records++, message));
+        giveBack(message);
       }));
     });
     await write('party0', async () => {});

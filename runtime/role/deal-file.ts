@@ -7,6 +7,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { RefusedError } from '../../common/errors.ts';
 import { expand32 } from '../../ring/prg-node.ts';
 import type { Secret } from '../../ring/secret.ts';
+import { giveBack, lend } from '../buffers.ts';
 import type { Certificates, SessionFields } from '../encoding.ts';
 import { concat, decodeSession, encodeSession, equalBytes, fields, parseFields, readU32, text, u32 } from '../encoding.ts'; // prettier-ignore
 
@@ -155,12 +156,13 @@ export class RecordReader {
     } catch {
       throw changed();
     }
+    giveBack(sealed);
     this.#index++;
     return new Uint8Array(plain.buffer, plain.byteOffset, plain.length);
   }
 
   async #read(bytes: number, short: () => RefusedError): Promise<Uint8Array> {
-    const out = new Uint8Array(bytes);
+    const out = lend(bytes);
     const { bytesRead } = await this.#handle.read(out, 0, bytes, this.#at);
     if (bytesRead < bytes) throw short();
     this.#at += bytes;

@@ -229,6 +229,61 @@ describe('after a crash', () => {
   }
 });
 
+describe('a message of a session dealt ahead', () => {
+  /** Frames of a faultless session by direction. */
+  const COUNTS: Partial<Record<Direction, number>> = {
+    'party 0 > party 1': 9, 'party 1 > party 0': 9, 'party 0 > assistant': 1, 'party 1 > assistant': 1,
+    'assistant > party 0': 1, 'assistant > party 1': 1, 'client > party 0': 3, 'client > party 1': 3,
+  }; // prettier-ignore
+  const spoils: Record<string, (message: Uint8Array) => Uint8Array[]> = {
+    lost: () => [],
+    doubled: (message) => [message, message],
+    'cut by a byte': (message) => [message.subarray(0, message.length - 1)],
+    'lengthened by a byte': (message) => [Uint8Array.from([...message, 0])],
+  };
+  const seenCounts = new Map<Direction, number>();
+
+  it('is counted', async () => {
+    await dealFor();
+    const { seen } = await talk(await started());
+    for (const direction of Object.keys(COUNTS) as Direction[]) seenCounts.set(direction, seen.get(direction)!.length);
+    expect(Object.fromEntries(seenCounts)).toEqual(COUNTS);
+  });
+
+  it.each(Object.entries(spoils))(
+    '%s: the answer or a typed error, no hang, and no deal twice',
+    async (name, spoil) => {
+      const cases = Object.entries(COUNTS).flatMap(([d, count]) => Array.from({ length: count }, (_, k) => [d as Direction, k] as const)); // prettier-ignore
+      for (let i = 0; i < 2 * cases.length; i++) await dealFor();
+      const roles = await started();
+      const claimed: string[] = [];
+      const { answer: live } = await converse(bundles);
+      if (live instanceof Failure) throw live;
+      const right = live.logits;
+      for (const [direction, k] of cases) {
+        const fault = (message: Uint8Array, i: number): { message: Uint8Array }[] => (i === k ? spoil(message) : [message]).map((m) => ({ message: m })); // prettier-ignore
+        const note = (message: Uint8Array): { message: Uint8Array }[] => {
+          // CLAIM: the last fields are deal_id and the tally of 28 bytes.
+          if (message[4] === FRAME.claim) claimed.push(hex(message.slice(-(28 + 4 + 32), -(28 + 4))));
+          return [{ message }];
+        };
+        const { answer, parties } = await converse(bundles, {
+          entropy: SYSTEM_ENTROPY,
+          timeout: 150,
+          stocks: { parties: [{ stock: roles.party0 }, { stock: roles.party1 }], assistant: roles.assistant },
+          faults: { 'party 0 > assistant': note, [direction]: fault },
+        });
+        // Anything but a Failure makes `converse` throw. Fresh masks round afresh, see batch.test.ts.
+        if (answer instanceof Failure) expect(answer, `${direction} ${k}`).toBeInstanceOf(PeerError);
+        else answer.logits.forEach((v, j) => expect(Math.abs(v - right[j]!), `${direction} ${k}`).toBeLessThan(0.05));
+        if (name === 'cut by a byte' && !direction.startsWith('assistant')) expect(answer, `${direction} ${k}`).toBeInstanceOf(PeerError); // prettier-ignore
+      }
+      expect(claimed.length).toBeGreaterThan(cases.length / 2);
+      expect(new Set(claimed).size).toBe(claimed.length);
+    },
+  );
+});
+
 describe('after a restore from a backup', () => {
   it.each([[['party0']], [['party1']], [['party0', 'party1']]] as const)(
     'of %j the older deals are discarded, and nothing is used twice',
