@@ -267,7 +267,7 @@ describe('a message of a session dealt ahead', () => {
           if (message[4] === FRAME.claim) claimed.push(hex(message.slice(-(28 + 4 + 32), -(28 + 4))));
           return [{ message }];
         };
-        const { answer, parties } = await converse(bundles, {
+        const { answer } = await converse(bundles, {
           entropy: SYSTEM_ENTROPY,
           timeout: 150,
           stocks: { parties: [{ stock: roles.party0 }, { stock: roles.party1 }], assistant: roles.assistant },
