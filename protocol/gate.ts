@@ -88,6 +88,11 @@ export interface PartyContext {
   /** This party's share of a dealt word: party 0 expands it from its seed, party 1 has the assistant's correction. */
   dealt(gate: Resolved, kind: Kind, n: number, length: number): Words;
   /**
+   * The same for words that are read once and in order, too many to hold: what it returns fills `out` with the words from `from`
+   * on, `from` and all stretches but the last being multiples of eight.
+   */
+  dealtInStretches(gate: Resolved, kind: Kind, n: number, length: number): (out: Words, from: number) => void;
+  /**
    * Masked tensor for products in ring n: F, and V = F + B_0 at party 0, V = B_1 at party 1. A matrix may come packed, from any
    * ring ≥ n; a row comes as words of ring n.
    */
@@ -108,6 +113,8 @@ export interface DealerContext {
   mask(gate: Resolved, kind: Kind, party: 0 | 1, n: number, length: number): Words;
   /** Deals shares of `value`: party 0's is its pad, party 1 is sent value − pad (`dealtShare`; value ⊕ pad for `XOR_KINDS`). */
   deal(gate: Resolved, kind: Kind, value: Words): void;
+  /** The same for words too many to hold: `fill` is asked for them in order, `step` (a multiple of eight) at a time. */
+  dealInStretches(gate: Resolved, kind: Kind, n: number, length: number, step: number, fill: (out: Words, from: number) => void): void; // prettier-ignore
   /** B = B_0 + B_1 for products in ring n, as a party's `weight`. */
   maskedWeight(name: string, n: number): Factor;
   tensor(name: string): TensorSpec;

@@ -37,7 +37,12 @@ export const paddingSet = (n: number, length: number): InputError =>
 
 /** @throws InputError on a wrong number of bytes or a set padding bit. */
 export function unpack(bytes: Uint8Array, n: number, length: number): Words {
-  const out = blank(n, length);
+  return unpackInto(bytes, blank(n, length));
+}
+
+/** Fills `out`. @throws InputError on a wrong number of bytes or a set padding bit. */
+export function unpackInto(bytes: Uint8Array, out: Words): Words {
+  const { n, length } = out;
   checkUnpack(bytes, n, length);
   if (kernels().unpack(bytes, out.data, length, n) !== 0) throw paddingSet(n, length);
   return out;

@@ -28,6 +28,15 @@ export const staticLeaf = (K: Secret | Uint8Array, tensor: string, n: number, ro
 
 const ZEROS = new Uint8Array(1 << 22);
 
+/** Elements from `offset` on of a leaf, as many as `out` has room for, in its ring. */
+export function expandInto(leafBytes: Uint8Array, out: Words, offset = 0): Words {
+  const { key, counter, skip } = stretch(leafBytes, out.n, out.length, offset);
+  const set = hasKernels() ? kernels() : undefined;
+  if (set?.keyStream !== undefined && skip === 0) set.keyStream(key, counter, out.data, out.length, out.n);
+  else out.data.set(expand(leafBytes, out.n, out.length, offset).data);
+  return out;
+}
+
 /** Elements offset..offset+length of a leaf as words of ring n. */
 export function expand(leafBytes: Uint8Array, n: number, length: number, offset = 0): Words {
   const { key, counter, skip, bytes } = stretch(leafBytes, n, length, offset);

@@ -63,21 +63,27 @@ export function fourierPublic(c: Words, spec: TrigSpec): Words {
 }
 
 /** cos_1..cos_K, sin_1..sin_K at scale 2^g1 for every mask r (ring b): 2K words of ring n an element. */
-export function fourierSecret(r: Words, spec: TrigSpec, n: number): Words {
+export function fourierSecret(
+  r: Words,
+  spec: TrigSpec,
+  n: number,
+  out = blank(n, r.length * 2 * spec.a.length),
+): Words {
   checkInput(r, spec, 'r');
   const K = spec.a.length;
-  const out = blank(n, r.length * 2 * K);
+  if (out.n !== n || out.length !== r.length * 2 * K)
+    throw new Error(`Fourier words: room for ${out.length} of ring ${out.n}`);
   kernels().fourierSecret(r.data, spec.hiCos, spec.hiSin, spec.loCos, spec.loSin, out.data, r.length, K, spec.b, spec.l, spec.g1, n); // prettier-ignore
   return out;
 }
 
 /** Σ_j fourierPublic(c)_j · T_j mod 2^n for every c, without the intermediate. T: 2K words of ring n an element. */
-export function fourierDot(c: Words, T: Words, spec: TrigSpec, n: number): Words {
+export function fourierDot(c: Words, T: Words, spec: TrigSpec, n: number, out = blank(n, c.length)): Words {
   checkInput(c, spec, 'c');
   const K = spec.a.length;
   if (T.n !== n || T.length !== c.length * 2 * K)
     throw new Error(`Fourier words: ${T.length} of ring ${T.n}, ${c.length * 2 * K} of ring ${n} expected`);
-  const out = blank(n, c.length);
+  if (out.n !== n || out.length !== c.length) throw new Error(`Fourier sums: room for ${out.length} of ring ${out.n}`);
   kernels().fourierDot(c.data, T.data, spec.hiCos, spec.hiSin, spec.loCos, spec.loSin, spec.a, spec.bk, out.data, c.length, K, spec.b, spec.l, n); // prettier-ignore
   return out;
 }

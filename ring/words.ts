@@ -144,6 +144,13 @@ export function equal(a: Words, b: Words): boolean {
   return difference === 0;
 }
 
+/** Words from..to (end excluded) where they lie. */
+export function view(a: Words, from: number, to: number): Words {
+  if (!(from >= 0 && from <= to && to <= a.length)) throw new Error(`view ${from}..${to} of ${a.length} words`);
+  const s = slots(a.n);
+  return { n: a.n, length: to - from, data: a.data.subarray(from * s, to * s) };
+}
+
 /** Words from..to (end excluded), a copy. */
 export function slice(a: Words, from: number, to: number): Words {
   if (!(from >= 0 && from <= to && to <= a.length)) throw new Error(`slice ${from}..${to} of ${a.length} words`);

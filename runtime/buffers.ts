@@ -11,8 +11,8 @@ const KEPT_BYTES = 64 * 2 ** 20;
 /** By capacity, the one used last at the end. */
 const kept = new Map<number, Uint8Array[]>();
 let keptBytes = 0;
-/** What is lent has its whole buffer here: nothing else is ever taken back, and nothing twice. */
-const lent = new WeakMap<Uint8Array, Uint8Array>();
+/** Buffers that are lent: nothing else is ever taken back, and nothing twice. */
+const lent = new WeakSet<ArrayBufferLike>();
 let poison = false;
 
 /** `bytes` rounded up by at most an eighth. */
@@ -31,16 +31,14 @@ export function lend(bytes: number): Uint8Array {
     if (ready.length === 0) kept.delete(size);
     keptBytes -= size;
   }
-  const part = whole.subarray(0, bytes);
-  lent.set(part, whole);
-  return part;
+  lent.add(whole.buffer);
+  return whole.subarray(0, bytes);
 }
 
-/** Takes back what `lend` gave and nobody will read again; anything else is left alone. */
+/** Takes back what `lend` gave, or a part of it, when nobody will read any of it again; anything else is left alone. */
 export function giveBack(part: Uint8Array): void {
-  const whole = lent.get(part);
-  if (whole === undefined) return;
-  lent.delete(part);
+  if (!lent.delete(part.buffer)) return;
+  const whole = new Uint8Array(part.buffer);
   if (poison) whole.fill(0xa5);
   const size = whole.length;
   const same = kept.get(size) ?? [];

@@ -1,5 +1,5 @@
 /** What a party's gates draw on: masks of the session, static data of the model, the client's message. */
-import type { PartyContext } from '../protocol/gate.ts';
+import type { Kind, PartyContext } from '../protocol/gate.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
 import { tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
@@ -99,18 +99,24 @@ export function partyContext(party: 0 | 1, program: Program, inputs: PartyInputs
   const indexOf = new Map(program.gates.map((gate, index) => [gate.name, index]));
   const index = (gate: Resolved): number => indexOf.get(gate.name)!;
   const used = new Set<string>();
-  const mask: PartyContext['mask'] = (gate, kind, n, length) => {
+  const use = (gate: Resolved, kind: Kind): number => {
     const key = `${gate.name} ${kind}`;
     if (used.has(key)) throw new Error(`gate ${gate.name}: mask ${kind} drawn twice`);
     used.add(key);
-    return inputs.masks(index(gate), kind, n, length);
+    return index(gate);
   };
+  const mask: PartyContext['mask'] = (gate, kind, n, length) => inputs.masks(use(gate, kind), kind, n, length);
   return {
     party,
     dims: inputs.dims,
     mask,
     dealt: (gate, kind, n, length) =>
       party === 0 ? mask(gate, kind, n, length) : inputs.corrections!.take(index(gate), kind, n, length),
+    dealtInStretches(gate, kind, n, length) {
+      if (party === 1) return inputs.corrections!.takeInStretches(index(gate), kind, n, length);
+      const drawn = use(gate, kind);
+      return (out, from) => void inputs.masks(drawn, kind, n, length, out, from);
+    },
     weight: inputs.data.weight,
     share: inputs.data.share,
     client(gate, name, n, length) {

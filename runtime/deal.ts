@@ -1,21 +1,28 @@
 /** The assistant's half of a program: gates in program order, masks of both parties, corrections for party 1. */
 import type { DealerContext, DealerValue, Kind } from '../protocol/gate.ts';
-import { dealtShare, KINDS } from '../protocol/gate.ts';
-import type { Program } from '../protocol/program.ts';
+import { dealtShare, KINDS, XOR_KINDS } from '../protocol/gate.ts';
+import { programCost } from '../protocol/cost.ts';
+import type { Program, Resolved } from '../protocol/program.ts';
 import { resolve, tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { PeerError } from '../common/errors.ts';
-import { Holders, packedBytes, packInto, Region, storageOf, unpack, type Factor, type Words } from '../ring/index.ts';
+import {
+  blank,
+  Holders,
+  packedBytes,
+  packInto,
+  packMasked,
+  Region,
+  storageOf,
+  unpackInto,
+  view,
+  type Factor,
+  type Words,
+} from '../ring/index.ts';
 import { giveBack, lend } from './buffers.ts';
 import { readU32, u32 } from './encoding.ts';
 import type { MaskSource } from './keys.ts';
-
-/** One correction: party 1's share of a dealt value. */
-export interface Correction {
-  readonly kind: Kind;
-  readonly words: Words;
-}
 
 /** What the assistant needs besides the program. */
 export interface DealMaterial {
@@ -30,32 +37,72 @@ export interface Dealt {
   readonly dealtBits: number;
 }
 
+/** Words whose pads are drawn at a time: they stay in the processor's cache until they are packed. */
+const STRETCH_WORDS = 1 << 14;
+
 /**
- * Deals for every gate; `emit` gets the corrections of each gate that has some, in program order, and is awaited before the
- * next gate, so that a slow reader slows the dealing.
+ * Deals for every gate; `emit` gets the corrections of each gate that has some as one message (a lent buffer: give it back once it
+ * is sent), in program order, and is awaited before the next gate, so that a slow reader slows the dealing.
  */
 export async function deal(
   program: Program,
   dims: Dims,
   material: DealMaterial,
-  emit: (gate: number, corrections: readonly Correction[]) => Promise<void>,
+  emit: (gate: number, message: Uint8Array) => Promise<void>,
 ): Promise<Dealt> {
   const gates = resolve(program, dims);
   const indexOf = new Map(gates.map((gate, index) => [gate.name, index]));
-  let corrections: Correction[] = [];
+  const declared = programCost(program, dims).gates;
+  let corrections: CorrectionMessage | undefined;
   let dealtBits = 0;
+  const room = (gate: number, kind: Kind, n: number, length: number): Uint8Array => {
+    corrections ??= new CorrectionMessage(gate, declared[gate]!.cost.dealtBits);
+    dealtBits += n * length;
+    return corrections.room(kind, n, length);
+  };
   const context: DealerContext = {
     dims,
     mask: (gate, kind, party, n, length) => material.masks[party](indexOf.get(gate.name)!, kind, n, length),
     deal(gate, kind, value) {
-      const pad = material.masks[0](indexOf.get(gate.name)!, kind, value.n, value.length);
-      corrections.push({ kind, words: dealtShare(kind, value, pad) });
-      dealtBits += value.n * value.length;
+      if (XOR_KINDS.has(kind)) {
+        const index = indexOf.get(gate.name)!;
+        const pad = material.masks[0](index, kind, value.n, value.length);
+        packInto(dealtShare(kind, value, pad), room(index, kind, value.n, value.length));
+      } else {
+        const whole = (out: Words, from: number): Words => view(value, from, from + out.length);
+        stretches(gate, kind, value.n, value.length, STRETCH_WORDS, whole);
+      }
+    },
+    dealInStretches(gate, kind, n, length, step, fill) {
+      stretches(gate, kind, n, length, step, (out, from) => {
+        fill(out, from);
+        return out;
+      });
     },
     maskedWeight: material.maskedWeight,
     tensor: tensorsOf(program),
     trig: trigOf(program),
   };
+  /** Value less pad, a stretch at a time: `part` may use the room it is given. */
+  function stretches(
+    gate: Resolved,
+    kind: Kind,
+    n: number,
+    length: number,
+    step: number,
+    part: (out: Words, from: number) => Words,
+  ): void {
+    const index = indexOf.get(gate.name)!;
+    const bytes = room(index, kind, n, length);
+    const most = Math.min(step, length);
+    const [pads, values] = [blank(n, most), blank(n, most)];
+    for (let from = 0; from < length; from += step) {
+      const count = Math.min(step, length - from);
+      const pad = material.masks[0](index, kind, n, length, view(pads, 0, count), from);
+      const at = (from * n) / 8;
+      packMasked('sub', part(view(values, 0, count), from), pad, bytes.subarray(at, at + packedBytes(n, count)));
+    }
+  }
   const holders = new Holders();
   const values: (DealerValue | undefined)[] = gates.map(() => undefined);
   const last = gates.map((_, index) => index);
@@ -69,12 +116,12 @@ export async function deal(
     const kept = storageOf(value);
     holders.hold(kept);
     values[index] = value;
-    if (corrections.length > 0) {
-      const batch = corrections;
-      corrections = [];
-      await emit(index, batch);
-    }
     region.release(kept);
+    if (corrections !== undefined) {
+      const { message } = corrections;
+      corrections = undefined;
+      await emit(index, message);
+    }
     for (const wire of new Set([...gate.in, index])) {
       if (last[wire] !== index || values[wire] === undefined) continue;
       holders.drop(storageOf(values[wire]));
@@ -90,26 +137,38 @@ const KIND_NAMES = new Map(Object.entries(KINDS).map(([name, code]) => [code as 
 /** Bytes a correction message of a gate can have: `bits` are those its cost declares, each of `kinds` rounded up to a byte. */
 export const correctionLimit = (bits: number): number => 4 + Math.ceil(bits / 8) + 16 * (ENTRY_BYTES + 1);
 
-/** u32 gate, then for every correction u8 kind, u8 n, u32 words, packed words. A lent buffer: give it back once it is sent. */
-export function encodeCorrections(gate: number, corrections: readonly Correction[]): Uint8Array {
-  const sizes = corrections.map(({ words }) => packedBytes(words.n, words.length));
-  const message = lend(sizes.reduce((sum, size) => sum + ENTRY_BYTES + size, 4));
-  message.set(u32(gate));
-  let at = 4;
-  corrections.forEach(({ kind, words }, i) => {
-    message.set([KINDS[kind], words.n], at);
-    message.set(u32(words.length), at + 2);
-    at += ENTRY_BYTES;
-    packInto(words, message.subarray(at, at + sizes[i]!));
-    at += sizes[i]!;
-  });
-  return message;
+/** A message under construction: u32 gate, then for every correction u8 kind, u8 n, u32 words, packed words. */
+class CorrectionMessage {
+  readonly #buffer: Uint8Array;
+  #at = 4;
+
+  /** `bits` are those the gate's cost declares. */
+  constructor(gate: number, bits: number) {
+    this.#buffer = lend(correctionLimit(bits));
+    this.#buffer.set(u32(gate));
+  }
+
+  /** Where the packed words of one more correction go. */
+  room(kind: Kind, n: number, length: number): Uint8Array {
+    const from = this.#at + ENTRY_BYTES;
+    const to = from + packedBytes(n, length);
+    if (to > this.#buffer.length) throw new Error(`more ${kind} is dealt than the cost of its gate declares`);
+    this.#buffer.set([KINDS[kind], n], this.#at);
+    this.#buffer.set(u32(length), this.#at + 2);
+    this.#at = to;
+    return this.#buffer.subarray(from, to);
+  }
+
+  get message(): Uint8Array {
+    return this.#buffer.subarray(0, this.#at);
+  }
 }
 
 interface PackedCorrection {
   readonly n: number;
   readonly length: number;
   readonly bytes: Uint8Array;
+  taken: boolean;
 }
 
 /** Party 1's stock of corrections: kept packed until their gate takes them, each once. */
@@ -139,7 +198,7 @@ export class Corrections {
       const size = packedBytes(n, length);
       if (at + size > message.length) throw malformed();
       this.bits += n * length;
-      entries.set(kind, { n, length, bytes: message.subarray(at, at + size) });
+      entries.set(kind, { n, length, bytes: message.subarray(at, at + size), taken: false });
       at += size;
     }
     this.#byGate.set(gate, { message, left: entries });
@@ -149,22 +208,33 @@ export class Corrections {
 
   /** Takes the words of one gate and kind: they are used once. */
   take(gate: number, kind: Kind, n: number, length: number): Words {
+    const words = blank(n, length);
+    this.takeInStretches(gate, kind, n, length)(words, 0);
+    return words;
+  }
+
+  /** The same a stretch at a time: fills `out` with the words from `from`, a multiple of eight, on. The last stretch ends it. */
+  takeInStretches(gate: number, kind: Kind, n: number, length: number): (out: Words, from: number) => void {
     const held = this.#byGate.get(gate);
     const entry = held?.left.get(kind);
-    if (held === undefined || entry === undefined || entry.n !== n || entry.length !== length) {
+    if (held === undefined || entry === undefined || entry.taken || entry.n !== n || entry.length !== length) {
       throw new PeerError(
         `the assistant dealt no ${kind} of ${length} words of ${n} bits for gate ${gate}`,
         'give all roles the bundles of one export',
       );
     }
-    held.left.delete(kind);
-    this.bytes -= entry.bytes.length;
-    try {
-      const words = unpack(entry.bytes, n, length);
+    entry.taken = true;
+    return (out, from) => {
+      const at = (from * n) / 8;
+      try {
+        unpackInto(entry.bytes.subarray(at, at + packedBytes(n, out.length)), out);
+      } catch {
+        throw new PeerError('the assistant sent words wider than their ring', 'run the same version everywhere');
+      }
+      if (from + out.length < length) return;
+      held.left.delete(kind);
+      this.bytes -= entry.bytes.length;
       if (held.left.size === 0) giveBack(held.message);
-      return words;
-    } catch {
-      throw new PeerError('the assistant sent words wider than their ring', 'run the same version everywhere');
-    }
+    };
   }
 }

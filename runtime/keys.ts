@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { KINDS, type Kind } from '../protocol/gate.ts';
 import type { LeafLabel, Words } from '../ring/index.ts';
-import { expand, expand32, extract, leaf } from '../ring/prg-node.ts';
+import { expand, expand32, expandInto, extract, leaf } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
 import {
   contextBytes,
@@ -51,14 +51,16 @@ export const maskLabel = (gate: number, kind: Kind, n: number, length: number): 
   cols: length,
 });
 
-/** One party's one-time words by gate index and kind. */
-export type MaskSource = (gate: number, kind: Kind, n: number, length: number) => Words;
+/** One party's one-time words by gate index and kind; with `into`, only the words from `from` on that it has room for. */
+export type MaskSource = (gate: number, kind: Kind, n: number, length: number, into?: Words, from?: number) => Words;
 
 /** The masks and pads under a session key. The same label gives the same words, so a caller must use each once. */
 export const maskSource =
   (key: Secret): MaskSource =>
-  (gate, kind, n, length) =>
-    expand(leaf(key, maskLabel(gate, kind, n, length)), n, length);
+  (gate, kind, n, length, into, from = 0) => {
+    const bytes = leaf(key, maskLabel(gate, kind, n, length));
+    return into === undefined ? expand(bytes, n, length) : expandInto(bytes, into, from);
+  };
 
 /** Where nonces, session seeds and coins come from. */
 export interface Entropy {

@@ -16,7 +16,7 @@ import { unseal, type Sealed } from '../protocol/disclosure.ts';
 import { sealOutput } from './coin.ts';
 import { factors, inRing, partyContext, staticData, type PartyModel } from './context.ts';
 import { AheadWork } from './ahead.ts';
-import { Corrections, deal, encodeCorrections } from './deal.ts';
+import { Corrections, deal } from './deal.ts';
 import { execute, type Opened } from './execute.ts';
 import { maskSource, seededKeys, type MaskSource } from './keys.ts';
 import { Transcript } from './transcript.ts';
@@ -104,8 +104,8 @@ export async function runInMemory(
   const keys = seededKeys(seed, seededReference(index));
   const masks = [maskSource(keys[0]), maskSource(keys[1])] as const;
   const corrections = new Corrections();
-  const { dealtBits } = await deal(program, dims, { masks, maskedWeight: model.maskedWeight }, async (gate, batch) => {
-    corrections.put(encodeCorrections(gate, batch));
+  const { dealtBits } = await deal(program, dims, { masks, maskedWeight: model.maskedWeight }, async (_, message) => {
+    corrections.put(message);
   });
 
   const client = clientInput(program, texts, masks);

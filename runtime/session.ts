@@ -175,9 +175,9 @@ export class PartySession {
   masks(): MaskSource {
     this.#in('DEALT');
     const source = maskSource(this.#key!);
-    return (gate, kind, n, length) => {
+    return (...mask) => {
       if (this.#state !== 'DEALT' && this.#state !== 'INPUT') this.#in('RUN');
-      return source(gate, kind, n, length);
+      return source(...mask);
     };
   }
 

@@ -11,7 +11,7 @@
  * (`checkProgram` compares their digest). Error: `fourierError`, on top of the fit's own.
  * Cost: one round, b bits opened (none on a phase wire) and 2 K n dealt a word; 2 K products a word.
  */
-import { add, addScalar, fourierDot, fourierSecret, type TrigSpec, type Words } from '../../ring/index.ts';
+import { add, addScalar, blank, fourierDot, fourierSecret, view, type TrigSpec, type Words } from '../../ring/index.ts';
 import { MAX_RING, cost, fixedCols, kinds, need, scaleIs, shapeIs, share, shareWire } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
 import { columns, reduce } from '../layout.ts';
@@ -60,6 +60,27 @@ export function fourierError({ a, bk, g1, g2 }: FourierTable): number {
 }
 
 const magnitude = (v: string): bigint => BigInt(v.replace('-', ''));
+
+/** Words of T made or read at a time: they stay in the processor's cache between two steps. */
+const STRETCH_WORDS = 1 << 14;
+
+/** Elements whose 2K words make a stretch, a multiple of eight. */
+const stretchOf = (K2: number): number => 8 * Math.max(1, Math.floor(STRETCH_WORDS / (8 * K2)));
+
+/** `fourierDot` of all of c with the words that `read` gives. */
+function sums(c: Words, spec: TrigSpec, n: number, read: (T: Words, from: number) => void): Words {
+  const K2 = 2 * spec.a.length;
+  const step = Math.min(stretchOf(K2), c.length);
+  const T = blank(n, K2 * step);
+  const z = blank(n, c.length);
+  for (let from = 0; from < c.length; from += step) {
+    const to = Math.min(from + step, c.length);
+    const part = view(T, 0, K2 * (to - from));
+    read(part, K2 * from);
+    fourierDot(view(c, from, to), part, spec, n, view(z, from, to));
+  }
+  return z;
+}
 
 /** The columns the gate reads. */
 function select(gate: Resolved<FourierGate>, x: Words): Words {
@@ -114,7 +135,11 @@ export const fourier: GateDefinition<FourierGate> = {
     const length = count(gate.shape, context.dims);
     const own = (party: 0 | 1): Words => context.mask(gate, 'r', party, b, length);
     const r = x!.kind === 'phase' ? reduce(select(gate, x!.r), b) : add(own(0), own(1));
-    context.deal(gate, 'T', fourierSecret(r, trigSpec(gate.table, context.trig(b)), gate.n));
+    const spec = trigSpec(gate.table, context.trig(b));
+    const K2 = 2 * spec.a.length;
+    context.dealInStretches(gate, 'T', gate.n, K2 * r.length, K2 * stretchOf(K2), (T, from) => {
+      fourierSecret(view(r, from / K2, (from + T.length) / K2), spec, gate.n, T);
+    });
     return { kind: 'share' };
   },
   *party(gate, inputs, context) {
@@ -127,8 +152,9 @@ export const fourier: GateDefinition<FourierGate> = {
       const r = context.mask(gate, 'r', b, x.length);
       c = yield { n: b, x: add(x, r), reason: 'x + r with r uniform modulo the period, used once' };
     }
-    const T = context.dealt(gate, 'T', gate.n, 2 * a.length * c.length);
-    const z = fourierDot(c, T, trigSpec(gate.table, context.trig(b)), gate.n);
+    const K2 = 2 * a.length;
+    const read = context.dealtInStretches(gate, 'T', gate.n, K2 * c.length);
+    const z = sums(c, trigSpec(gate.table, context.trig(b)), gate.n, read);
     return { kind: 'share', x: context.party === 0 ? addScalar(z, BigInt(a0)) : z };
   },
   clear(gate, inputs, context) {

@@ -7,7 +7,7 @@ import type { Factor } from '../../ring/index.ts';
 import type { Secret } from '../../ring/secret.ts';
 import type { Channel } from '../channel.ts';
 import { giveBack } from '../buffers.ts';
-import { deal, encodeCorrections } from '../deal.ts';
+import { deal } from '../deal.ts';
 import { encodeSession, equalBytes, hex, type Certificates, type SessionFields } from '../encoding.ts';
 import { maskSource, sessionContext, type Entropy } from '../keys.ts';
 import { AssistantSessions, type OpenRequest } from '../session.ts';
@@ -203,8 +203,7 @@ export class Assistant {
       const dims = { lengths: open.hello.session.lengths, heads: program.heads };
       const masks = [maskSource(keys[0]), maskSource(keys[1])] as const;
       let sending = Promise.resolve();
-      await deal(program, dims, { masks, maskedWeight }, async (gate, corrections) => {
-        const message = encodeCorrections(gate, corrections);
+      await deal(program, dims, { masks, maskedWeight }, async (_, message) => {
         // One message is under way while the next is made, not more: a slow reader slows the dealing.
         await sending;
         sending = channels[1].send('deal', message).then(() => giveBack(message));

@@ -12,7 +12,7 @@ import type { Gate, Resolved, TensorSpec, TrigTable } from '../../protocol/progr
 import { gateType } from '../../protocol/resolve.ts';
 import type { Dims, Shape } from '../../protocol/shape.ts';
 import { RefusedError } from '../../common/errors.ts';
-import { add, resize, sub, zeros, type Words, slots } from '../../ring/index.ts';
+import { add, resize, sub, zeros, view, type Words, slots } from '../../ring/index.ts';
 
 /** `GATE.KIND.0` and `.1`: masks; `GATE.KIND.pad`: party 0's dealt words; `static/TENSOR.B.0`, `static/TENSOR.share.pad`. */
 export type Random = (name: string, n: number, length: number) => Words;
@@ -89,6 +89,13 @@ export function joined({ party: [a, b] }: Pick<Step, 'party'>): Words {
   return add(a.x, b.x);
 }
 
+/** What `dealInStretches` deals, whole. */
+export function filled(n: number, length: number, step: number, fill: (out: Words, from: number) => void): Words {
+  const out = zeros(n, length);
+  for (let from = 0; from < length; from += step) fill(view(out, from, Math.min(from + step, length)), from);
+  return out;
+}
+
 export function runGates(setup: Setup): Step[] {
   const { dims } = setup;
   const watch = setup.watch ?? ((): void => undefined);
@@ -141,6 +148,9 @@ export function runGates(setup: Setup): Step[] {
         dealt.set(kind, [pad, dealtShare(kind, value, pad)]);
         counted.dealtBits += value.n * value.length;
       },
+      dealInStretches(of, kind, n, length, step, fill) {
+        dealer.deal(of, kind, filled(n, length, step, fill));
+      },
       maskedWeight: (name, n) => resize(add(B(name, 0), B(name, 1)), n),
       tensor,
       trig,
@@ -172,6 +182,10 @@ export function runGates(setup: Setup): Step[] {
           const words = dealt.get(kind)?.[party];
           if (words?.n !== n || words.length !== length) throw new Error(`${gate.name}.${kind}: not what was dealt`);
           return words;
+        },
+        dealtInStretches(of, kind, n, length) {
+          const words = context.dealt(of, kind, n, length);
+          return (out, from) => void out.data.set(view(words, from, from + out.length).data);
         },
         weight: (name, n) => ({
           F: resize(F(name), n),

@@ -12,7 +12,8 @@ import { clientEmbedding, tableRows } from '../../protocol/gates/embedding.ts';
 import type { EmbeddingGate, Program, Resolved } from '../../protocol/program.ts';
 import { resolve, tensorsOf, trigOf } from '../../protocol/resolve.ts';
 import { definitionOf } from '../../protocol/suite/masked.ts';
-import { add, concatWords, fromBigInts, fromNumbers, resize, sub, zeros, type Words } from '../../ring/index.ts';
+import { filled } from './gate-harness.ts';
+import { add, concatWords, fromBigInts, fromNumbers, resize, sub, view, zeros, type Words } from '../../ring/index.ts';
 import { execute, type Execution, type Opened } from '../../runtime/execute.ts';
 import { vectorFiles, VECTORS, type Encoded } from './spec-vectors.ts';
 
@@ -173,6 +174,9 @@ export async function runSpecProgram(
       dealt.set(name, dealtShare(kind, value, random(`${name}.pad`, value.n, value.length)));
       dealtBits += value.n * value.length;
     },
+    dealInStretches(gate, kind, n, length, step, fill) {
+      dealer.deal(gate, kind, filled(n, length, step, fill));
+    },
     maskedWeight: (name, n) => add(B(name, 0, n), B(name, 1, n)),
     tensor,
     trig,
@@ -204,6 +208,13 @@ export async function runSpecProgram(
   const rounding = new Map<string, Words>();
   const wires = new Map<string, { gate: Resolved; shares: [Words, Words] }>();
   const drawn = new Set<string>();
+  const received = (party: 0 | 1, gate: Resolved, kind: Kind, n: number, length: number): Words => {
+    if (!(kind in KINDS)) throw new Error(`unknown kind ${kind}`);
+    const name = `${gate.name}.${kind}`;
+    const words = party === 0 ? random(`${name}.pad`, n, length) : dealt.get(name)!;
+    if (words.n !== n || words.length !== length) throw new Error(`${name}: not what was dealt`);
+    return words;
+  };
   const context = (party: 0 | 1): PartyContext => ({
     party,
     dims,
@@ -213,12 +224,10 @@ export async function runSpecProgram(
       drawn.add(name);
       return random(name, n, length);
     },
-    dealt(gate, kind: Kind, n, length) {
-      if (!(kind in KINDS)) throw new Error(`unknown kind ${kind}`);
-      const name = `${gate.name}.${kind}`;
-      const words = party === 0 ? random(`${name}.pad`, n, length) : dealt.get(name)!;
-      if (words.n !== n || words.length !== length) throw new Error(`${name}: not what was dealt`);
-      return words;
+    dealt: (gate, kind, n, length) => received(party, gate, kind, n, length),
+    dealtInStretches(gate, kind, n, length) {
+      const words = received(party, gate, kind, n, length);
+      return (out, from) => void out.data.set(view(words, from, from + out.length).data);
     },
     weight(name, n) {
       const F = sub(sub(plain(name, n), B(name, 0, n)), B(name, 1, n));
