@@ -41,12 +41,18 @@ async function bundleProgram(dir: string): Promise<Program> {
   return parseProgram(await readFile(found, 'utf8'), found);
 }
 
-/** The plan a bundle was exported with: the folders of provider and client say so. */
+/** The plan a bundle was exported with: the manifests of provider and client say so, where there is one. */
 async function bundlePlan(dir: string): Promise<string | null> {
   for (const role of ['.', 'provider', 'client']) {
-    const text = await readFile(join(dir, role, 'manifest.json'), 'utf8').catch(() => '{}');
-    const { plan } = JSON.parse(text) as { plan?: string };
-    if (plan !== undefined) return plan;
+    const file = join(dir, role, 'manifest.json');
+    if (!existsSync(file)) continue;
+    let manifest: { plan?: unknown };
+    try {
+      manifest = JSON.parse(await readFile(file, 'utf8')) as { plan?: unknown };
+    } catch {
+      throw new InputError(`${file}: not JSON`, 'Give a folder that export-shares wrote.');
+    }
+    if (typeof manifest.plan === 'string') return manifest.plan;
   }
   return null;
 }
