@@ -13,7 +13,9 @@ export const version = (JSON.parse(readFileSync(packageFile('package.json'), 'ut
  * stack. Ctrl-C exits with 130. Standard output carries results only, everything else goes to standard error.
  */
 export async function runCommand(program: Command, argv: readonly string[] = process.argv): Promise<void> {
-  program.exitOverride();
+  // Subcommands do not inherit it: they were added before.
+  const every = (command: Command): void => void (command.exitOverride(), command.commands.forEach(every));
+  every(program);
   process.once('SIGINT', () => process.exit(130));
   try {
     await program.parseAsync([...argv]);

@@ -61,7 +61,7 @@ describe('local --batch', () => {
 
   it('refuses more texts than parties serve at once, and a transcript', async () => {
     const many = await secureInfer('local', small.dir, '--file', file, '--batch', '65');
-    expect([many.code, many.out]).toEqual([1, '']);
+    expect([many.code, many.out]).toEqual([2, '']);
     expect(many.err).toMatch(/at most 64 texts/);
     const transcript = await secureInfer('local', small.dir, '--file', file, '--batch', '2', '--seed', '1', '--transcript', join(root, 't')); // prettier-ignore
     expect([transcript.code, transcript.out]).toEqual([2, '']);
