@@ -262,6 +262,10 @@ describe('the page', () => {
     expect(row(results!, 3)).toEqual([' c', 'student', '0.83', '0.3', '100', '1 h 2 min']);
     expect(byClass(byTag(results!, 'tr')[3]!, 'best').map(textOf)).toEqual(['0.83', '0.3']);
     expect(byClass(byTag(results!, 'tr')[1]!, 'best').map(textOf)).toEqual(['0.3']);
+    // On other data nothing is better or worse.
+    const other = studentRecord(2, { dataHash: { train: 'a'.repeat(64), dev: 'd'.repeat(64) } });
+    const apart = parseMarkup(reportHtml([{ name: 'a', record: studentRecord(1) }, { name: 'b', record: other }])); // prettier-ignore
+    expect(byClass(apart, 'best')).toEqual([]);
     expect(row(seeds!, 1)).toEqual(['a, b, c', '0.82 ± 0.01', '0.3 ± 0']);
     const rows = byTag(differences!, 'tr').map((_, i) => row(differences!, i));
     expect(rows.slice(1)).toEqual([

@@ -62,12 +62,13 @@ const metricNames = (runs: readonly Run[]): string[] => [
 /** Results of every run; the best of each metric is bold. */
 export function resultsTable(runs: readonly Run[]): Markup {
   const metrics = metricNames(runs);
-  const best = new Map(
-    metrics.map((name) => {
-      const values = runs.flatMap(({ record }) => record.metrics[name] ?? []);
-      return [name, values.reduce((a, b) => (isLoss(name) ? Math.min(a, b) : Math.max(a, b)))] as const;
-    }),
-  );
+  // Figures of other data do not compare.
+  const best = (run: Run, name: string): boolean => {
+    const rivals = runs.filter(({ record }) => record.dataHash['dev'] === run.record.dataHash['dev']);
+    const values = rivals.flatMap(({ record }) => record.metrics[name] ?? []);
+    const top = values.reduce((a, b) => (isLoss(name) ? Math.min(a, b) : Math.max(a, b)));
+    return values.length > 1 && run.record.metrics[name] === top;
+  };
   const head = ['Run', 'Command', ...metrics.map(titleOf), 'Steps', 'Time'];
   return h(
     'div',
@@ -75,7 +76,7 @@ export function resultsTable(runs: readonly Run[]): Markup {
     h(
       'table',
       {},
-      h('caption', {}, 'Results of the saved weights. The best of each column is bold.'),
+      h('caption', {}, 'Results of the saved weights. The best of each column is bold, among runs of the same dev data.'),
       h('thead', {}, h('tr', {}, head.map((name, i) => h('th', { scope: 'col', class: i < 2 ? undefined : 'number' }, name)))), // prettier-ignore
       h(
         'tbody',
@@ -88,7 +89,7 @@ export function resultsTable(runs: readonly Run[]): Markup {
             h('td', {}, run.record.command),
             metrics.map((name) => {
               const value = run.record.metrics[name];
-              const isBest = value !== undefined && value === best.get(name);
+              const isBest = value !== undefined && best(run, name);
               return h('td', { class: isBest ? 'number best' : 'number' }, value === undefined ? '–' : show(value));
             }),
             h('td', { class: 'number' }, show(stepsOf(run))),
