@@ -15,7 +15,7 @@ const SETS = {
   portable: [],
   ...(process.arch === 'x64' && {
     avx2: ['-mavx2', '-maes'],
-    avx512: ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mavx512ifma', '-mavx512vnni', '-maes'],
+    avx512: ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mavx512ifma', '-mavx512vnni', '-maes', '-mvaes'],
   }),
 };
 

@@ -34,6 +34,8 @@ export interface Kernels {
   productShare(c: Uint32Array, r: Uint32Array, q: Uint32Array, qm: Uint32Array, E: Uint32Array, A: Uint32Array, mA: Uint32Array, rA: Uint32Array, out: Uint32Array, length: number, n: number, lift: number, N: number, nw: number, cols: number, party: number): number; // prettier-ignore
   cellTables(r: Uint32Array, out: Uint32Array, length: number, n: number, nl: number, m: number, flagsLow: number, flagsHigh: number): number; // prettier-ignore
   cellFlags(c: Uint32Array, tables: Uint32Array, bits: Uint32Array, length: number, n: number, nl: number, m: number, offsetLow: number, offsetHigh: number, from: number): number; // prettier-ignore
+  /** For measurements: products a round of one of the processor's multiply instructions makes; 0 where there is none. */
+  peak(instruction: number, rounds: number): number;
   fourierPublic(c: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, a: BigInt64Array, bk: BigInt64Array, out: Uint32Array, length: number, K: number, b: number, l: number): number; // prettier-ignore
   fourierSecret(r: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, out: Uint32Array, length: number, K: number, b: number, l: number, g1: number, n: number): number; // prettier-ignore
   fourierDot(c: Uint32Array, T: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, a: BigInt64Array, bk: BigInt64Array, out: Uint32Array, length: number, K: number, b: number, l: number, n: number): number; // prettier-ignore

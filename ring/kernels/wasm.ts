@@ -23,6 +23,7 @@ const SIGNATURES = {
   productShare: 'rrrrrrrrwuuuuuuu',
   cellTables: 'rwuuuuuu',
   cellFlags: 'rrxuuuuuuu',
+  peak: 'uu',
   encode: 'rwuuu',
   decode: 'rwuuu',
   fourierPublic: 'rrrrrrrwuuuu',

@@ -217,7 +217,7 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
     DEFINE(isa, fourierPublic) DEFINE(isa, fourierSecret)                                                        \
     DEFINE(isa, packMasked) DEFINE(isa, unpackAdd)                                                               \
     DEFINE(isa, extShare) DEFINE(isa, squareShare) DEFINE(isa, productShare)                                     \
-    DEFINE(isa, cellTables) DEFINE(isa, cellFlags)                                                               \
+    DEFINE(isa, cellTables) DEFINE(isa, cellFlags) DEFINE(isa, peak)                                             \
     define(env, set, "fourierDot", entry<&fourierDot<ring::isa::fourierDot>>);                                   \
     DEFINE(isa, unaligned) DEFINE(isa, packedLimbs) DEFINE(isa, packMatrix)                                      \
     define(env, set, "matmul", entry<&matmul<ring::isa::matmul>>);                                               \
@@ -235,7 +235,8 @@ NAPI_MODULE_INIT() {
     DEFINE_STREAM(avx2)
   }
   if (aes && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vnni")) {
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vnni") &&
+      __builtin_cpu_supports("vaes")) {
     DEFINE_SET(avx512)
     DEFINE_STREAM(avx512)
   }

@@ -5,5 +5,6 @@
 #include "fourier.h"
 #include "fused.h"
 #include "matmul.h"
+#include "peak.h"
 #include "stream.h"
 #include "wire.h"

@@ -103,5 +103,10 @@ RING_KERNEL(fourierDot)(const uint32_t* c, const uint32_t* T, const int32_t* hiC
                         const int32_t* loCos, const int32_t* loSin, const int64_t* a, const int64_t* bk, uint32_t* out,
                         uint32_t length, uint32_t K, uint32_t b, uint32_t l, uint32_t n);
 
+/// For measurements: runs one multiply instruction `rounds` times in chains that keep the unit busy; returns how many products (of
+/// instruction 4: bytes) a round is, 0 where there is no such instruction. 0: 32-bit product, 1: 64-bit product; with AVX-512
+/// 2 VPMADD52LUQ, 3 VPDPWSSD, 4 a round of AES; with AVX2 2 VPMULUDQ, 3 VPMADDWD, 4 a round of AES.
+RING_KERNEL(peak)(uint32_t instruction, uint32_t rounds);
+
 }  // namespace RING_ISA
 }  // namespace ring
