@@ -13,7 +13,7 @@ export interface InPlace {
   readonly outputs: Readonly<Record<string, Node>>;
   /** Takes the step, given access to the state's arrays, the outputs and the feeds by name. */
   apply(
-    state: (name: string) => Float32Array,
+    state: (name: string) => Float32Array | undefined,
     output: (name: string) => Data,
     feed: (name: string) => Data | undefined,
   ): void;
@@ -46,7 +46,7 @@ export function planInPlace(updates: ReadonlyMap<string, Node>, native: Native, 
     outputs,
     apply: (state, output, feed) => {
       const fed = (name: string): Data => {
-        const data = feed(name);
+        const data = feed(name) ?? state(name);
         if (data === undefined) throw new FeedError(name, 'not fed');
         return data;
       };

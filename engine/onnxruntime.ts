@@ -144,12 +144,13 @@ async function compile(
     const results = await session.run(gather(feeds));
     // The binding copies every output into a new tensor even if it is given one to write to, so the returned tensor
     // becomes the state.
-    for (const name of replaced.keys()) state!.slots.set(name, results[NEXT + name] as Tensor);
+    // What is done in place comes first: it reads values of before the step.
     inPlace?.apply(
-      (name) => state!.slots.get(name)!.data as Float32Array,
+      (name) => state!.slots.get(name)?.data as Float32Array | undefined,
       (name) => fromTensor(results[name] as Tensor).data,
       (name) => feeds[name]?.data,
     );
+    for (const name of replaced.keys()) state!.slots.set(name, results[NEXT + name] as Tensor);
     return Object.fromEntries(Object.keys(outputs).map((name) => [name, fromTensor(results[name] as Tensor)]));
   };
   const step = async (feeds: Feeds): Promise<Record<string, TensorData>> => {

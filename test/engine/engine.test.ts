@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { float32, scalar } from '../../engine/engine.ts';
 import { add, Graph, mul, neg, sumSquares } from '../../engine/graph/index.ts';
+import { adamW } from '../../engine/optimizer.ts';
 import { emitOnnx } from '../../engine/onnx/emit.ts';
 import { Message } from '../../engine/onnx/protobuf.ts';
 import { ENGINES } from '../support/engines.ts';
@@ -79,6 +80,21 @@ describe.each(ENGINES)('engine $name', (engine) => {
     expect(result['none']!.data).toEqual(Float32Array.of(9, 16));
     expect(result['all']!.data).toEqual(Float32Array.of(25));
     await executable.release();
+  });
+
+  it('an optimiser step may take its gradient from the state, and empty it', async () => {
+    const graph = new Graph();
+    const sum = graph.parameter('sum', [2]);
+    const optimiser = adamW(graph, new Map([['w', sum]]), { weightDecay: 0, maxNorm: undefined });
+    const vector = (...data: number[]) => ({ shape: [2], data: Float32Array.from(data) });
+    const state = engine.createState(new Map([['w', vector(1, 1)], ['sum', vector(4, -0.5)], ...optimiser.moments]));
+    const step = await engine.compileStep(graph, {}, new Map([...optimiser.updates, ['sum', mul(sum, 0)]]), state);
+    await step.run(optimiser.feeds(1, 0.25));
+    // The first step of Adam is the rate times the sign, up to ε.
+    for (const [i, expected] of [0.75, 1.25].entries()) expect(state.read('w').data[i]).toBeCloseTo(expected, 6);
+    expect([...state.read('sum').data].map(Math.abs)).toEqual([0, 0]);
+    await step.release();
+    state.release();
   });
 
   it('a result does not change when the state moves on', async () => {
