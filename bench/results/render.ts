@@ -135,8 +135,8 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
   return [
     '## Students, in float32',
     '',
-    'Percent. *Swapped*: the teacher with 2Quad put in, untrained. *Without distillation*: the swapped model fine-tuned on the labels',
-    'alone. Student − teacher is the difference of the task’s score (the mean of its metrics), in points.',
+    'Percent. *Swapped*: the teacher with 2Quad put in, untrained. *Without distillation*: the swapped model trained for as long on the',
+    'labels alone. Student − teacher is the difference of the task’s score (the mean of its metrics), in points.',
     '',
     ...mdTable(head, rows, 'lllrrrrrrrrll'),
     '',

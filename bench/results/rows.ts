@@ -19,7 +19,7 @@ const SCHEMA = z.strictObject({
       secured: z.boolean().default(true),
     }),
   ),
-  /** Flags of a student trained without its teacher. */
+  /** Flags that make of a row's student one that is trained without its teacher. */
   labelsOnly: flagList,
   students: z.array(
     z.strictObject({
@@ -29,8 +29,6 @@ const SCHEMA = z.strictObject({
       name: z.string().min(1).optional(),
       seeds: z.array(z.int().min(0)).min(1),
       flags: flagList,
-      /** Other flags of the student trained without its teacher than those for all. */
-      labelsOnly: z.array(z.string()).optional(),
       optional: z.boolean().default(false),
       /** Whether the secure path evaluates such a student. */
       secured: z.boolean().default(true),
@@ -142,7 +140,7 @@ export function runsOf(list: RowList, { threads, tokenizer }: CommandOptions): R
     return [
       ...run('swapped', 1, ['--swap-only']),
       ...row.seeds.flatMap((seed) => run('student', seed, row.flags)),
-      ...run('labels-only', 1, row.labelsOnly ?? list.labelsOnly),
+      ...run('labels-only', 1, [...row.flags, ...list.labelsOnly]),
     ];
   });
   return [...teachers, ...students];

@@ -208,7 +208,7 @@ describe.runIf(existsSync(packageFile('dist/bench/main.js')))('bench results', (
   const train = ['--steps', '6', '--max-length', '16', '--dropout', '0'];
   const list = (seeds: number[]): unknown => ({
     teachers: [{ task: 'sts-b', flags: [...train, '--lr', '5e-3'] }],
-    labelsOnly: ['--recipe', 'demo', '--no-distillation', ...train],
+    labelsOnly: ['--no-distillation'],
     students: [{ task: 'sts-b', preset: 'secformer', seeds, flags: ['--recipe', 'demo', ...train] }],
   });
   const flags = (rows: string): string[] => [
