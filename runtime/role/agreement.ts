@@ -60,7 +60,7 @@ export class Agreement {
     const { stock } = this.#use;
     const known = decodeRemembered(note.subarray(TALLY_BYTES));
     if (isOlder(stock.tally, known)) throw await discarded(stock, known);
-    this.#older = !(await stock.note(this.#party === 0 ? 'party1' : 'party0', decodeTally(note)));
+    this.#older = !stock.note(this.#party === 0 ? 'party1' : 'party0', decodeTally(note));
   }
 
   /** @throws RefusedError if the other party's folder is an older copy. Later than `heard`, so that it can find out by itself. */

@@ -111,7 +111,7 @@ export class Assistant {
         'start it with the --stock that secure-infer deal wrote for it',
       );
     }
-    if (await stock.note(`party${party}`, decodeTally(tally))) return;
+    if (stock.note(`party${party}`, decodeTally(tally))) return;
     await channel.send('stale', encodeRemembered(stock.remembered(`party${party}`)));
     throw new RefusedError(`party ${party} serves an older copy of its stock`, 'it discards what it has');
   }

@@ -7,7 +7,6 @@ import type { FileHandle } from 'node:fs/promises';
 import { RefusedError } from '../../common/errors.ts';
 import { expand32 } from '../../ring/prg-node.ts';
 import type { Secret } from '../../ring/secret.ts';
-import { giveBack, lend } from '../buffers.ts';
 import type { Certificates, SessionFields } from '../encoding.ts';
 import { concat, decodeSession, encodeSession, equalBytes, fields, parseFields, readU32, text, u32 } from '../encoding.ts'; // prettier-ignore
 
@@ -23,6 +22,8 @@ const HEADER_LIMIT = 1 << 16;
 /** u32 length of the header, u8 holder, u64 bytes of the body. */
 const PREFIX_BYTES = 13;
 const TAG_BYTES = 16;
+/** Read at once. */
+const CHUNK_BYTES = 1 << 20;
 
 /** What a deal is for. */
 export interface DealTerms {
@@ -130,6 +131,8 @@ export class RecordReader {
   readonly #file: string;
   readonly #key: Uint8Array;
   #at: number;
+  #left: number;
+  #ready: Uint8Array = new Uint8Array(0);
   #index = 0;
 
   constructor(handle: FileHandle, header: DealHeader, file: string, key: Uint8Array) {
@@ -138,6 +141,7 @@ export class RecordReader {
     this.#file = file;
     this.#key = key;
     this.#at = header.bodyAt;
+    this.#left = header.bodyBytes;
   }
 
   /** The next record, of at most `limit` bytes. @throws RefusedError if there is none, or it is not what was dealt */
@@ -156,16 +160,24 @@ export class RecordReader {
     } catch {
       throw changed();
     }
-    giveBack(sealed);
     this.#index++;
     return new Uint8Array(plain.buffer, plain.byteOffset, plain.length);
   }
 
+  /** The next bytes, a view of what was read; good until the next call. */
   async #read(bytes: number, short: () => RefusedError): Promise<Uint8Array> {
-    const out = lend(bytes);
-    const { bytesRead } = await this.#handle.read(out, 0, bytes, this.#at);
-    if (bytesRead < bytes) throw short();
-    this.#at += bytes;
+    if (this.#ready.length < bytes) {
+      // Many records are small: one read has several.
+      const chunk = new Uint8Array(Math.max(bytes, Math.min(CHUNK_BYTES, this.#ready.length + this.#left)));
+      chunk.set(this.#ready);
+      const { bytesRead } = await this.#handle.read(chunk, this.#ready.length, chunk.length - this.#ready.length, this.#at); // prettier-ignore
+      this.#ready = chunk.subarray(0, this.#ready.length + bytesRead);
+      this.#at += bytesRead;
+      this.#left -= bytesRead;
+      if (this.#ready.length < bytes) throw short();
+    }
+    const out = this.#ready.subarray(0, bytes);
+    this.#ready = this.#ready.subarray(bytes);
     return out;
   }
 }

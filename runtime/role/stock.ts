@@ -122,7 +122,9 @@ export class Stock {
   readonly #found: readonly string[];
   /** Burnt on the disk: a count that another role remembers must survive a crash. */
   #durable: number;
-  #writing: Promise<void> = Promise.resolve();
+  /** The last write of the state, and one that has not begun. */
+  #saved: Promise<void> = Promise.resolve();
+  #queued: Promise<void> | undefined;
 
   private constructor(dir: string, options: StockOptions, state: State, burnt: Set<string>, found: readonly string[]) {
     this.#dir = dir;
@@ -155,12 +157,13 @@ export class Stock {
   }
 
   /** Notes another role's tally. False if its folder is older than one that was seen of it. */
-  async note(of: Holder, tally: Tally): Promise<boolean> {
+  note(of: Holder, tally: Tally): boolean {
     const known = this.remembered(of);
     if (isOlder(tally, known)) return false;
     const most = tally.epoch === known.epoch ? Math.max(known.most, tally.now) : tally.now;
     this.#remembered[of] = { epoch: tally.epoch, boot: tally.boot, most };
-    await this.#save();
+    // On the disk when the next deal is burnt, at the latest; a failure shows there.
+    this.#save().catch(() => {});
     return true;
   }
 
@@ -207,7 +210,7 @@ export class Stock {
     this.#inUse.add(name);
     const done = (): void => void this.#inUse.delete(name);
     try {
-      await this.#mark(name);
+      await Promise.all([this.#mark(name), this.#saved]);
       return await this.#begin(id, this.#file(name), done);
     } catch (error) {
       done();
@@ -225,8 +228,8 @@ export class Stock {
       this.#check(header, file);
       if (header.expires <= this.#now())
         throw new RefusedError(`${file}: expired at ${new Date(header.expires * 1000).toISOString()}`, 'deal again');
+      // Not synced: should the name come back after a crash, the marker is there.
       await rm(file);
-      await syncFolder(join(this.#dir, 'deals'));
       return new Deal(header, handle, file, done);
     } catch (error) {
       await handle.close();
@@ -326,22 +329,31 @@ export class Stock {
         throw new RefusedError(`${file}: was dealt for another deployment (${role})`, 'deal with the deployment file that is served'); // prettier-ignore
   }
 
-  /** Writes what must outlive the process. Writes of sessions under way at once follow each other. */
-  async #save(): Promise<void> {
-    this.#writing = this.#writing.then(async () => {
-      const met = Object.entries(this.#remembered).map(([role, { epoch, boot, most }]) => [role, { epoch, boot: hex(boot), most }]); // prettier-ignore
-      const file = join(this.#dir, STATE_FILE);
-      const handle = await open(`${file}.tmp`, 'w', 0o600);
-      try {
-        await handle.writeFile(`${JSON.stringify({ version: 1, epoch: this.#epoch, met: Object.fromEntries(met) })}\n`);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(`${file}.tmp`, file);
-      await syncFolder(this.#dir);
-    });
-    await this.#writing;
+  /** Writes what should outlive the process; what changes while it writes is written next. */
+  #save(): Promise<void> {
+    if (this.#queued === undefined) {
+      const begin = (): Promise<void> => {
+        this.#queued = undefined;
+        return this.#write();
+      };
+      this.#queued = this.#saved.then(begin, begin);
+      this.#saved = this.#queued;
+    }
+    return this.#queued;
+  }
+
+  async #write(): Promise<void> {
+    const met = Object.entries(this.#remembered).map(([role, { epoch, boot, most }]) => [role, { epoch, boot: hex(boot), most }]); // prettier-ignore
+    const file = join(this.#dir, STATE_FILE);
+    const handle = await open(`${file}.tmp`, 'w', 0o600);
+    try {
+      await handle.writeFile(`${JSON.stringify({ version: 1, epoch: this.#epoch, met: Object.fromEntries(met) })}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(`${file}.tmp`, file);
+    await syncFolder(this.#dir);
   }
 }
 
