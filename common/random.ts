@@ -101,6 +101,11 @@ export class CounterRandom {
     this.#counter[3] = state[3]!;
   }
 
+  /** Four words that name this stream, for other implementations of it: the key, and the upper half of the counter. */
+  get name(): Uint32Array {
+    return Uint32Array.of(this.#k0, this.#k1, this.#counter[2]!, this.#counter[3]!);
+  }
+
   /** A uniform word in [0, 2^32). */
   uint32(): number {
     if (this.#used === 4) {
@@ -164,10 +169,8 @@ export class CounterRandom {
    * words for 32 elements.
    */
   fillDropout(out: Float32Array, rate: number): Float32Array {
-    if (!(rate >= 0 && rate < 1)) throw new Error(`dropout rate ${rate} is not in [0, 1)`);
-    const threshold = Math.min(Math.round(rate * 0x100000000), 0xffffffff);
+    const { threshold, keep } = dropoutLevel(rate);
     if (threshold === 0) return out.fill(1);
-    const keep = Math.fround(1 / (1 - rate));
     for (let at = 0; at < out.length; at += 32) {
       let undecided = 0xffffffff | 0;
       let kept = 0;
@@ -189,7 +192,17 @@ export class CounterRandom {
   }
 }
 
+/** 2^32 times the rate, and the float32 factor of what is kept. */
+export function dropoutLevel(rate: number): { readonly threshold: number; readonly keep: number } {
+  if (!(rate >= 0 && rate < 1)) throw new Error(`dropout rate ${rate} is not in [0, 1)`);
+  return { threshold: Math.min(Math.round(rate * 0x100000000), 0xffffffff), keep: Math.fround(1 / (1 - rate)) };
+}
+
+/** The generator of one dropout site of one training step. */
+export const dropoutStream = (seed: number, step: number, site: string): CounterRandom =>
+  new CounterRandom(seed, 'dropout', step, site);
+
 /** The dropout factors (0 or 1/(1 − rate)) of one site of one training step; equal arguments, equal bits. */
 export function dropoutMask(seed: number, step: number, site: string, count: number, rate: number): Float32Array {
-  return new CounterRandom(seed, 'dropout', step, site).fillDropout(new Float32Array(count), rate);
+  return dropoutStream(seed, step, site).fillDropout(new Float32Array(count), rate);
 }

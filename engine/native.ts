@@ -1,4 +1,4 @@
-/** The optimiser step in C++ (`native/adam.cc`), where `npm ci` found a compiler; without it the graph's own nodes do it. */
+/** Optimiser step and dropout masks in C++ (`native/`), where `npm ci` found a compiler; without it graph and JavaScript do it. */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -24,6 +24,8 @@ export type AdamTensor =
 export interface Native {
   /** The formula of `graph/ops/adam.ts`; subnormal results count as 0. */
   adam(tensors: readonly AdamTensor[], threads: number): void;
+  /** Fills each array as `CounterRandom.fillDropout` does; words are those of its `name`, then 2^32 times the rate. */
+  dropout(sites: readonly (readonly [out: Float32Array, words: Uint32Array, keep: number])[], threads: number): void;
 }
 
 /**

@@ -1,4 +1,4 @@
-// Compiles the ring kernels to build/kernels.node and the optimiser step to build/engine.node where a C++ compiler is found;
+// Compiles the ring kernels to build/kernels.node and the optimiser step and dropout masks to build/engine.node where a C++ compiler is found;
 // else the committed WebAssembly and the training graph's own nodes serve. Prints one line for each and never fails: native
 // code is an acceleration, not a requirement.
 import { execFile } from 'node:child_process';
@@ -32,7 +32,7 @@ async function compiler() {
 }
 
 const ring = join(root, 'ring', 'kernels', 'src');
-const adam = join(root, 'engine', 'native');
+const engine = join(root, 'engine', 'native');
 
 /** Each addon: its sources, one compilation per object, and what to say of it. */
 const ADDONS = [
@@ -51,12 +51,12 @@ const ADDONS = [
   },
   {
     target: join(root, 'build', 'engine.node'),
-    source: adam,
+    source: engine,
     // Every operation is rounded, so that the bits are those of the training graph.
-    objects: { adam: ['-ffp-contract=off', '-fno-math-errno', join(adam, 'adam.cc')] },
-    what: 'optimiser step',
+    objects: { addon: ['-ffp-contract=off', '-fno-math-errno', join(engine, 'addon.cc')] },
+    what: 'training step on the host',
     native: () => 'native',
-    otherwise: 'in the training graph',
+    otherwise: 'JavaScript and the training graph',
   },
 ];
 

@@ -1,6 +1,6 @@
-// Node-API addon: { adam }, one optimiser step in place on the host's arrays, several threads, one pass over memory.
+// Node-API addon: { adam, dropout }, what of a training step runs on the host's arrays, on several threads.
 //
-// What it computes is what `engine/graph/ops/adam.ts` says, operation by operation and rounded after each (no contraction to
+// adam takes one optimiser step in place, in one pass over memory. What it computes is what `engine/graph/ops/adam.ts` says, operation by operation and rounded after each (no contraction to
 // fused multiply-adds), so that its bits are those of the graph's own nodes. One exception: subnormal results count as 0.
 // The first moment of a row that no token touches shrinks by β₁ a step and would end among the subnormals for good, where
 // processors are a hundred times slower.
@@ -13,6 +13,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "dropout.h"
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -95,6 +97,23 @@ void update(const Tensor& t, size_t from, size_t to) {
   }
 }
 
+/// f(0), …, f(count − 1), each by whichever thread is free.
+template <class F>
+void parallel(size_t count, uint32_t threads, F f) {
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < count; i = next++) f(i);
+  };
+  std::vector<std::thread> others;
+  try {
+    for (uint32_t i = 1; i < threads && i < count; ++i) others.emplace_back(work);
+  } catch (const std::system_error&) {
+    // The system has no thread left to give: those there are do the work.
+  }
+  work();
+  for (auto& thread : others) thread.join();
+}
+
 struct Piece {
   const Tensor* tensor;
   size_t from, to;
@@ -108,19 +127,10 @@ void updateAll(const std::vector<Tensor>& tensors, uint32_t threads) {
     const size_t step = t.place.empty() ? PIECE : std::max<size_t>(1, PIECE / t.width) * t.width;
     for (size_t from = 0; from < t.length; from += step) pieces.push_back({&t, from, std::min(t.length, from + step)});
   }
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
+  parallel(pieces.size(), threads, [&](size_t i) {
     const FlushSubnormals flush;
-    for (size_t i = next++; i < pieces.size(); i = next++) update(*pieces[i].tensor, pieces[i].from, pieces[i].to);
-  };
-  std::vector<std::thread> others;
-  try {
-    for (uint32_t i = 1; i < threads && i < pieces.size(); ++i) others.emplace_back(work);
-  } catch (const std::system_error&) {
-    // The system has no thread left to give: those there are do the work.
-  }
-  work();
-  for (auto& thread : others) thread.join();
+    update(*pieces[i].tensor, pieces[i].from, pieces[i].to);
+  });
 }
 
 template <class T>
@@ -190,11 +200,44 @@ napi_value adam(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+/// dropout(sites, threads); a site is [out, [key, key, name, name, threshold], keep].
+napi_value fillDropout(napi_env env, napi_callback_info info) {
+  size_t argc = 2;
+  napi_value argv[2];
+  uint32_t count = 0, threads = 1;
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  bool fits = argc == 2 && napi_get_array_length(env, argv[0], &count) == napi_ok &&
+              napi_get_value_uint32(env, argv[1], &threads) == napi_ok;
+  std::vector<dropout::Site> sites(fits ? count : 0);
+  for (uint32_t i = 0; fits && i < count; ++i) {
+    napi_value list, values[3];
+    uint32_t* words = nullptr;
+    size_t named = 0;
+    double keep = 0;
+    napi_get_element(env, argv[0], i, &list);
+    for (uint32_t j = 0; j < 3; ++j) napi_get_element(env, list, j, &values[j]);
+    auto& site = sites[i];
+    fits = array(env, values[0], napi_float32_array, site.out, site.length) &&
+           array(env, values[1], napi_uint32_array, words, named) && named == 5 &&
+           napi_get_value_double(env, values[2], &keep) == napi_ok;
+    if (!fits) break;
+    site = {site.out, site.length, {words[0], words[1]}, {words[2], words[3]}, words[4], static_cast<float>(keep)};
+  }
+  if (!fits) {
+    napi_throw_type_error(env, nullptr, "dropout: wants a list of sites and a number of threads");
+    return nullptr;
+  }
+  parallel(sites.size(), threads, [&](size_t i) { dropout::fill(sites[i]); });
+  return nullptr;
+}
+
 }  // namespace
 
 NAPI_MODULE_INIT() {
   napi_value function;
   napi_create_function(env, "adam", NAPI_AUTO_LENGTH, adam, nullptr, &function);
   napi_set_named_property(env, exports, "adam", function);
+  napi_create_function(env, "dropout", NAPI_AUTO_LENGTH, fillDropout, nullptr, &function);
+  napi_set_named_property(env, exports, "dropout", function);
   return exports;
 }
