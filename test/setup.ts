@@ -2,6 +2,8 @@
 // given back gets nonsense.
 import { loadKernels } from '../ring/kernels/node.ts';
 import { poisonRecycled } from '../ring/region.ts';
+import { poisonGivenBack } from '../runtime/buffers.ts';
 
 poisonRecycled(true);
+poisonGivenBack(true);
 await loadKernels();

@@ -3,7 +3,7 @@ import { Failure } from '../../common/errors.ts';
 import { readBundle, type AssistantBundle, type ClientBundle, type PartyBundle } from '../../export/bundle.ts';
 import { channelPair, FAITHFUL, type Channel, type Fault } from '../../runtime/channel.ts';
 import { ask, clientModel, type Answer, type Question } from '../../runtime/client/ask.ts';
-import { staticData } from '../../runtime/context.ts';
+import { staticData, type StaticData } from '../../runtime/context.ts';
 import { fromHex, type Certificates } from '../../runtime/encoding.ts';
 import { seededEntropy, type Entropy } from '../../runtime/keys.ts';
 import { assistantModel } from '../../runtime/role/assistant.ts';
@@ -12,7 +12,7 @@ import { servedModel } from '../../runtime/role/party.ts';
 import type { StockUse } from '../../runtime/role/agreement.ts';
 import { keeperKey } from '../../runtime/role/deal-ahead.ts';
 import type { Stock } from '../../runtime/role/stock.ts';
-import { serveSession, type Links } from '../../runtime/role/party-session.ts';
+import { serveSession, type Links, type ServedModel } from '../../runtime/role/party-session.ts';
 import type { Words } from '../../ring/index.ts';
 import { BurntSids } from '../../runtime/session.ts';
 import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Counted } from '../../runtime/wire.ts';
@@ -51,6 +51,43 @@ export interface ConversationOptions {
   };
   /** Gets party 1's rounding words by gate. */
   readonly rounding?: Map<string, Words>;
+  /** What servers keep from session to session; made for this one if absent. */
+  readonly kept?: Kept;
+}
+
+/** What the parties and the assistant keep from session to session. */
+export interface Kept {
+  readonly models: readonly [ServedModel, ServedModel];
+  readonly data: readonly [StaticData, StaticData];
+  readonly burnt: readonly [BurntSids, BurntSids];
+  readonly assistant: Assistant;
+}
+
+export function keep(
+  bundles: Bundles,
+  {
+    entropy,
+    timeout,
+    stocks,
+  }: Pick<ConversationOptions, 'stocks'> & { readonly entropy: Entropy; readonly timeout: number },
+): Kept {
+  const models = bundles.parties.map(servedModel) as [ServedModel, ServedModel];
+  return {
+    models,
+    data: [staticData(models[0]), staticData(models[1])],
+    burnt: [new BurntSids(), new BurntSids()],
+    assistant: new Assistant(assistantModel(bundles.assistant), {
+      certificates: CERTIFICATES,
+      patience: timeout,
+      entropy,
+      ...(stocks?.assistant && {
+        ahead: {
+          stock: stocks.assistant,
+          keeper: keeperKey(fromHex(bundles.assistant.manifest.modelId), bundles.assistant.seeds),
+        },
+      }),
+    }),
+  };
 }
 
 export interface Outcome {
@@ -81,20 +118,9 @@ export async function converse(bundles: Bundles, options: ConversationOptions = 
   const [peer1, peer0] = link('party 1', 'party 0');
   const dealing = [link('party 0', 'assistant'), link('party 1', 'assistant')] as const;
 
-  const assistant = new Assistant(assistantModel(bundles.assistant), {
-    certificates: CERTIFICATES,
-    patience: timeout,
-    entropy,
-    ...(options.stocks?.assistant && {
-      ahead: {
-        stock: options.stocks.assistant,
-        keeper: keeperKey(fromHex(bundles.assistant.manifest.modelId), bundles.assistant.seeds),
-      },
-    }),
-  });
-  const dealt = dealing.map(([, end], i) => settled(assistant.serve(i as 0 | 1, end)));
-  const parties = bundles.parties.map((bundle, i) => {
-    const model = servedModel(bundle);
+  const kept = options.kept ?? keep(bundles, { ...options, entropy, timeout });
+  const dealt = dealing.map(([, end], i) => settled(kept.assistant.serve(i as 0 | 1, end)));
+  const parties = kept.models.map((model, i) => {
     const links: Links = {
       client: clients[i]![1],
       clientCertificate: CERTIFICATES.client,
@@ -108,13 +134,14 @@ export async function converse(bundles: Bundles, options: ConversationOptions = 
       assistant: () => Promise.resolve(dealing[i]![0]),
     };
     return settled(
-      serveSession(model, staticData(model), links, {
+      serveSession(model, kept.data[i]!, links, {
         certificates: CERTIFICATES,
         entropy,
-        burnt: new BurntSids(),
+        burnt: kept.burnt[i]!,
         failureFloor: options.failureFloor ?? 0,
         ...(options.stocks?.parties[i] && { stock: options.stocks.parties[i] }),
-        watch: () => (i === 1 ? { rounding: (gate, u) => void options.rounding?.set(gate.name, u) } : {}),
+        ...(i === 1 &&
+          options.rounding && { watch: () => ({ rounding: (gate, u) => void options.rounding!.set(gate.name, u) }) }),
       }),
     );
   });
