@@ -10,7 +10,7 @@ import { lastLine, runBench, shown, type Places } from './results/commands.ts';
 import { appendLine, readLines, thisMachine } from './results/lines.ts';
 import { measureModel, measureSecured } from './results/measure.ts';
 import { render } from './results/render.ts';
-import { readRows, runsOf, type Run } from './results/rows.ts';
+import { readRows, runsOf, VARIANTS, type Run, type Variant } from './results/rows.ts';
 
 interface Files {
   readonly rows: string;
@@ -24,6 +24,7 @@ interface MeasureFlags extends Files {
   readonly tokenizer?: string;
   readonly glue?: string;
   readonly only?: string[];
+  readonly variants?: readonly Variant[];
   readonly optional: boolean;
   readonly threads: number;
   readonly quiet: boolean;
@@ -31,6 +32,14 @@ interface MeasureFlags extends Files {
 
 const positive = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });
 const list = (text: string): string[] => text.split(',').map((part) => part.trim());
+
+function variants(text: string): Variant[] {
+  return list(text).map((name) => {
+    const found = VARIANTS.find((variant) => variant === name);
+    if (found === undefined) throw new InputError(`--variants: no '${name}'`, `Give some of ${VARIANTS.join(', ')}.`);
+    return found;
+  });
+}
 
 const addFiles = (command: Command): Command =>
   command
@@ -45,6 +54,7 @@ const addMeasure = (command: Command): Command =>
     .option('--tokenizer <dir>', 'its tokeniser files, if the folder has none')
     .option('--glue <dir>', 'folder of the official GLUE download')
     .option('--only <names>', 'rows whose task, TASK/PRESET or TASK/NAME is given, separated by commas', list)
+    .option('--variants <names>', `only these models: ${VARIANTS.join(', ')}`, variants)
     .option('--optional', 'optional rows too', false)
     .option('--threads <n>', 'threads of training and export', positive('--threads'), 2)
     .option('--quiet', 'no progress on standard error', false);
@@ -57,7 +67,7 @@ const placesOf = ({ runs, from, tokenizer, glue }: MeasureFlags): Places => ({
 });
 
 /** Runs that the flags choose. A teacher is needed by every preset of its task. @throws InputError if there is none */
-function chosen(runs: readonly Run[], { only, optional }: MeasureFlags): Run[] {
+function chosen(runs: readonly Run[], { only, optional, variants: some }: MeasureFlags): Run[] {
   const wanted = only?.map((name) => {
     const [task, preset] = name.split('/');
     return { task: taskInfo(task!).name, preset };
@@ -65,6 +75,7 @@ function chosen(runs: readonly Run[], { only, optional }: MeasureFlags): Run[] {
   const found = runs.filter(
     (run) =>
       (optional || !run.optional) &&
+      (some === undefined || some.includes(run.variant)) &&
       (wanted === undefined ||
         wanted.some(
           ({ task, preset }) =>

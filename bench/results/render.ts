@@ -90,7 +90,9 @@ const mean = (values: readonly number[]): number => values.reduce((a, b) => a + 
 
 /** Mean over the five tasks (of the mean over the seeds that ran) for each preset, or what is missing. */
 function meanDifferences(runs: readonly Run[], measured: Measured): string[] {
-  const students = runs.filter(({ variant }) => variant === 'student');
+  const students = runs.filter(
+    (run) => run.variant === 'student' && (!run.optional || measured.model(run) !== undefined),
+  );
   return [...new Set(students.map(labelOf))].map((label) => {
     const tasks = FIVE.map((task) => {
       const own = students.filter((run) => labelOf(run) === label && run.task === task);

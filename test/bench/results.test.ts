@@ -287,6 +287,9 @@ describe.runIf(existsSync(packageFile('dist/bench/main.js')))('bench results', (
       expect(page).not.toContain(dir);
       expect(await bench('train', ...flags(rows2), '--print')).toContain('npx train-distill teacher --from $MINILM --task sts-b --glue $GLUE --steps 6'); // prettier-ignore
 
+      expect((await bench('train', ...flags(rows2), '--print', '--variants', 'swapped')).split('\n')).toHaveLength(2);
+      await expect(bench('train', ...flags(rows2), '--variants', 'swap')).rejects.toThrow("no 'swap'");
+
       // A folder that holds another run than its row asks for would put figures in the wrong place.
       rmSync(at('runs/sts-b/secformer/seed-2'), { recursive: true });
       mkdirSync(at('runs/sts-b/secformer/seed-2'));
