@@ -4,6 +4,7 @@
  *   npm run --silent bench -- train [--json] [--torch PYTHON]
  */
 import { Option, type Command } from 'commander';
+import { InputError } from '../common/errors.ts';
 import { CounterRandom } from '../common/random.ts';
 import { bertFeeds } from '../engine/bert.ts';
 import { elements, float32, int64, type Engine, type Executable } from '../engine/engine.ts';
@@ -206,7 +207,18 @@ export async function trainStep(options: TrainStepOptions): Promise<TrainStepRes
   return { steps, peakGflops, threads };
 }
 
+/** `32x64,8x512`. @throws InputError for anything else, or lengths beyond the model's positions */
+export function parseShapes(text: string): Shapes {
+  return text.split(',').map((part) => {
+    const [batch = 0, length = 0] = (/^([1-9]\d*)x([1-9]\d*)$/.exec(part.trim()) ?? []).slice(1).map(Number);
+    if (batch === 0 || length > MINILM.max_position_embeddings)
+      throw new InputError(`--shapes has '${part}'`, 'Give batch and length, at most 512, as in 32x64,8x512.');
+    return [batch, length] as const;
+  });
+}
+
 interface TrainOptions {
+  readonly shapes?: Shapes;
   readonly threads: number;
   readonly repeats: number;
   readonly normaliser?: SoftmaxAct;
@@ -222,6 +234,7 @@ export function addTrainBench(program: Command): void {
     .description('One MiniLM training step: forward, backward, clipping, AdamW.')
     .option('--threads <n>', 'threads of the engine', Number, 2)
     .option('--repeats <n>', 'measured steps', Number, 5)
+    .option('--shapes <list>', 'batch x length; default 32x64,32x128', parseShapes)
     .addOption(new Option('--objective <name>', 'what is minimised').choices([...OBJECTIVES]).default('labels'))
     .addOption(
       new Option(
@@ -234,6 +247,7 @@ export function addTrainBench(program: Command): void {
     .addHelpText(
       'after',
       '\nExamples:\n  npm run --silent bench -- train --threads 2 --json\n' +
+        '  npm run --silent bench -- train --shapes 8x512\n' +
         '  npm run --silent bench -- train --objective distil --torch python3\n',
     )
     .action(async ({ json, torch, ...given }: TrainOptions) => {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { benchBatch, buildStep, stepFlops, trainStep } from '../../bench/train-step.ts';
+import { InputError } from '../../common/errors.ts';
+import { benchBatch, buildStep, parseShapes, stepFlops, trainStep } from '../../bench/train-step.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 
 it('the training-step benchmark runs small and reports consistent figures', async () => {
@@ -23,6 +24,14 @@ it('the training-step benchmark runs small and reports consistent figures', asyn
   const small = { hidden_size: 1, intermediate_size: 1, num_hidden_layers: 1 } as never;
   expect(stepFlops(small, 1, 1, 'labels')).toBe(6 * (4 + 2 + 2));
   expect(stepFlops(small, 1, 1, 'distil')).toBe(8 * (4 + 2 + 2));
+});
+
+it('reads shapes, and refuses what is none', () => {
+  expect(parseShapes('32x64, 8x512')).toEqual([
+    [32, 64],
+    [8, 512],
+  ]);
+  for (const wrong of ['', '32', '0x4', '4x513', '4x8x2', '4*8']) expect(() => parseShapes(wrong)).toThrow(InputError);
 });
 
 it('takes a distilling step: the loss of teacher and student falls', async () => {
