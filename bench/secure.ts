@@ -10,6 +10,7 @@ import { Failure } from '../common/errors.ts';
 import { planOf, wholeNumber } from '../cli/secure-infer/options.ts';
 import { explainProgram, type Explained } from '../cli/secure-infer/explain.ts';
 import { LocalRoles, type Role } from '../cli/secure-infer/local-roles.ts';
+import type { Spent } from '../cli/secure-infer/profile.ts';
 import type { ServedMessage } from '../cli/secure-infer/serve.ts';
 import { progress } from '../cli/ui/progress.ts';
 import { createEngine } from '../engine/onnxruntime.ts';
@@ -34,6 +35,10 @@ export interface SecureOptions {
   readonly runs: number;
   readonly plan: string;
   readonly seed: number;
+  /** Every interpreted value is watched; default. */
+  readonly guard?: boolean;
+  /** Times kernels and collections in the roles, which takes a little time itself. */
+  readonly profile?: boolean;
 }
 
 export interface SecureFigures {
@@ -55,6 +60,11 @@ export interface SecureFigures {
   readonly rounds: number;
   /** All else party 0 and party 1 send each other: handshake, headers, padding of the last byte of an opening. */
   readonly framingBytes: number;
+  readonly guard: boolean;
+  /** Mean CPU seconds of a session with dealing: what it costs on any number of cores. */
+  readonly cpuSeconds: Readonly<Record<Role, number>>;
+  /** Of these, by kernel and in garbage collections; the rest is TLS, sockets, SHA-256 and JavaScript. */
+  readonly profile?: Readonly<Record<Role, Readonly<Record<string, number>>>>;
   /** With dealt words streamed, and with all of them held for `onlineSeconds`. */
   readonly peakRssBytes: Readonly<Record<Role, number>>;
   readonly peakRssOnlineBytes: Readonly<Record<Role, number>>;
@@ -71,12 +81,34 @@ const WAITS = { timeout: 120_000, patience: 120_000 };
 /** Dealt words held for the online measurement. */
 const EVERYTHING = 8 * 2 ** 30;
 
+const total = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0);
+
+const byRole = <T>(of: (role: Role) => T): Record<Role, T> => ({
+  party0: of('party0'),
+  party1: of('party1'),
+  assistant: of('assistant'),
+});
+
+/** Seconds a session by kernel, most first, and in collections. */
+function profileOf(spent: readonly Spent[], runs: number): Record<string, number> {
+  const seconds = new Map<string, number>();
+  const count = (name: string, s: number): void => void seconds.set(name, (seconds.get(name) ?? 0) + s / runs);
+  for (const { kernels = {}, collectorSeconds = 0 } of spent) {
+    for (const [name, times] of Object.entries(kernels)) count(name, times.seconds);
+    count('garbage collection', collectorSeconds);
+  }
+  return Object.fromEntries([...seconds].filter(([, s]) => s >= 0.0005).toSorted(([, a], [, b]) => b - a));
+}
+
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 /** The roles of one measurement and what they report. */
 class Measured {
   readonly peak: Record<Role, number> = { party0: 0, party1: 0, assistant: 0 };
   readonly reports: (ServedMessage & { kind: 'served' })[] = [];
+  /** Of the sessions after the first. */
+  readonly spent: Record<Role, Spent[]> = { party0: [], party1: [], assistant: [] };
+  #sessions = 0;
   kernels = '';
   #prepared = 0;
   #served = 0;
@@ -86,6 +118,7 @@ class Measured {
     if (message.kind === 'prepared') this.#prepared++;
     else {
       this.#served++;
+      if (this.#sessions > 0) this.spent[role].push(message.spent);
       this.peak[role] = Math.max(this.peak[role], message.peakRssBytes);
       this.kernels = message.kernels;
       if (message.report !== undefined) this.reports.push(message);
@@ -104,6 +137,7 @@ class Measured {
   /** Party 0, party 1 and the assistant (for each of its two connections) are done with the session. */
   async served(): Promise<void> {
     await this.#until(() => this.#served >= 4);
+    this.#sessions++;
     this.#served = 0;
     this.#prepared = 0;
   }
@@ -121,12 +155,13 @@ async function measure(
   questions: readonly Question[],
   runs: number,
   online: boolean,
+  profile: boolean,
 ): Promise<{ sessions: Session[]; measured: Measured }> {
   const measured = new Measured();
   const roles = await LocalRoles.start({
     bundles,
     ...WAITS,
-    start: { measure: { budget: online ? EVERYTHING : READ_AHEAD_BYTES } },
+    start: { measure: { budget: online ? EVERYTHING : READ_AHEAD_BYTES, profile } },
     log: (line) => void process.stderr.write(`${line}\n`),
     told: measured.told,
   });
@@ -161,11 +196,11 @@ async function measure(
 /** Exports a random model of the shape into `dir`; the texts to ask and what the float model says to them. */
 async function prepare(
   dir: string,
-  { shape, seq, batch, plan: planName, seed }: SecureOptions,
+  { shape, seq, batch, plan: planName, seed, guard = true }: SecureOptions,
   step: (what: string) => void,
 ): Promise<{ program: Program; questions: Question[]; expected: Float64Array[]; logitSd: number }> {
   const config = shapeConfig(shape);
-  const plan = shapePlan(config, seq, planOf(planName));
+  const plan = shapePlan(config, seq, { ...planOf(planName), guard });
   const engine = createEngine({ threads: Math.min(4, availableParallelism()) });
   step('random weights');
   const tensors = await randomModel(config, engine, seq, seed);
@@ -225,9 +260,9 @@ export async function benchSecure(
     const { program, questions, expected, logitSd } = await prepare(dir, options, step);
     const declared = explainProgram(program, { lengths: questions.map((q) => q.ids.length), heads: program.heads });
     step('sessions with dealing');
-    const wall = await measure(join(dir, 'bundles'), questions, runs, false);
+    const wall = await measure(join(dir, 'bundles'), questions, runs, false, options.profile ?? false);
     step('sessions dealt ahead');
-    const online = await measure(join(dir, 'bundles'), questions, runs, true);
+    const online = await measure(join(dir, 'bundles'), questions, runs, true, false);
     const { framingBytes } = checkCounts(declared, wall.measured);
     checkCounts(declared, online.measured);
     const errors = [...wall.sessions, ...online.sessions].flatMap(({ answers }) =>
@@ -249,6 +284,9 @@ export async function benchSecure(
       dealtBytes: declared.dealtBytes,
       rounds: declared.rounds,
       framingBytes,
+      guard: options.guard ?? true,
+      cpuSeconds: byRole((role) => total(wall.measured.spent[role].map((s) => s.cpuSeconds)) / runs),
+      ...(options.profile && { profile: byRole((role) => profileOf(wall.measured.spent[role], runs)) }),
       peakRssBytes: wall.measured.peak,
       peakRssOnlineBytes: online.measured.peak,
       maxError: Math.max(...errors),
@@ -263,6 +301,24 @@ export async function benchSecure(
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
+const seconds = (s: SecureFigures['cpuSeconds']): string =>
+  `party 0 ${s.party0.toFixed(2)} s, party 1 ${s.party1.toFixed(2)} s, assistant ${s.assistant.toFixed(2)} s`;
+
+/** Milliseconds a session by kind of work and role. */
+function profileTable(profile: NonNullable<SecureFigures['profile']>, cpu: SecureFigures['cpuSeconds']): string {
+  const roles = ['party0', 'party1', 'assistant'] as const;
+  const names = new Set(roles.flatMap((role) => Object.keys(profile[role])));
+  const line = (name: string, values: readonly number[]): string =>
+    `${name.padEnd(22)}${values.map((s) => (1000 * s).toFixed(1).padStart(11)).join('')}\n`;
+  const rest = roles.map((role) => cpu[role] - total(Object.values(profile[role])));
+  return [
+    `${'milliseconds of'.padEnd(22)}${roles.map((role) => role.padStart(11)).join('')}\n`,
+    ...[...names].map((name) => line(name, roles.map((role) => profile[role][name] ?? 0))),
+    line('TLS, hashes, the rest', rest),
+    line('all', roles.map((role) => cpu[role])),
+  ].join(''); // prettier-ignore
+}
+
 function table(f: SecureFigures): string {
   const peaks = (p: SecureFigures['peakRssBytes']): string =>
     `party 0 ${megabytes(p.party0)}, party 1 ${megabytes(p.party1)}, assistant ${megabytes(p.assistant)}`;
@@ -273,10 +329,12 @@ function table(f: SecureFigures): string {
     ['dealt', megabytes(f.dealtBytes)],
     ['peak memory', peaks(f.peakRssBytes)],
     ['… all dealt ahead', peaks(f.peakRssOnlineBytes)],
+    ['processor time', seconds(f.cpuSeconds)],
     ['logit error', `max ${f.maxError.toFixed(4)}, mean ${f.meanError.toFixed(4)} (logits vary by ${f.logitSd.toFixed(2)})`],
     ['kernels', `${f.kernels}, ${f.cores} cores`],
   ]; // prettier-ignore
-  return rows.map(([name, value]) => `${name!.padEnd(22)}${value}\n`).join('');
+  const lines = rows.map(([name, value]) => `${name!.padEnd(22)}${value}\n`).join('');
+  return f.profile === undefined ? lines : `${lines}\n${profileTable(f.profile, f.cpuSeconds)}`;
 }
 
 /** `bench secure`. */
@@ -290,6 +348,8 @@ export function addSecureBench(program: Command): void {
     .option('--plan <name>', 'scales and rings, as of export-shares', 'balanced')
     .option('--runs <n>', 'measured sessions of each sort, after one that is not', wholeNumber, 3)
     .option('--seed <n>', 'of weights and texts', wholeNumber, 1)
+    .option('--no-guard', 'without the guards, for comparisons')
+    .option('--profile', 'processor time of every role by kind of work')
     .option('--json', 'one JSON object as the last line')
     .addHelpText('after', '\nExample:\n  npm run --silent bench -- secure --shape minilm --seq 25 --batch 32 --json\n')
     .action(async (options: SecureOptions & { readonly json?: boolean }) => {

@@ -16,6 +16,7 @@ import type { RoleOptions, Running } from '../../runtime/role/server.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { deploymentFile, seconds, withWaits, type Waits } from './options.ts';
+import { spent, startProfile, type Spent } from './profile.ts';
 import { transcriptWatch } from './transcript.ts';
 import { onError } from '../ui/colour.ts';
 
@@ -38,7 +39,7 @@ export interface StartMessage {
   readonly seed?: string;
   readonly transcript?: string;
   /** Report every session (`ServedMessage`), and hold so many bytes of prepared work in memory. */
-  readonly measure?: { readonly budget: number };
+  readonly measure?: { readonly budget: number; readonly profile?: boolean };
 }
 
 /** A role's figures of one session, or that it has done all it can before the client's message. */
@@ -49,6 +50,7 @@ export type ServedMessage =
       readonly report?: SessionReport;
       readonly peakRssBytes: number;
       readonly kernels: string;
+      readonly spent: Spent;
     };
 
 /** What a role tells `local`. */
@@ -76,6 +78,7 @@ const served = (report?: SessionReport): void =>
     ...(report === undefined ? {} : { report }),
     peakRssBytes: peakRss(),
     kernels: kernels().name,
+    spent: spent(),
   });
 
 /** Waits for the first message of `local`. */
@@ -110,6 +113,7 @@ async function serve(
   const message = options.local === true ? await startMessage() : {};
   try {
     await loadKernels();
+    if (message.measure?.profile) startProfile();
     const [identity, deployment] = await Promise.all([
       loadIdentity(options.keys),
       readDeployment(deploymentFile(options)),

@@ -180,12 +180,12 @@ export class StreamChannel implements Channel {
 
   /** Moves `into` what is buffered, until it is full. */
   #move(into: (chunk: Uint8Array) => number, bytes: number): void {
-    for (let left = Math.min(bytes, this.#buffered); left > 0;) {
+    for (let due = Math.min(bytes, this.#buffered); due > 0;) {
       const chunk = this.#chunks[0]!;
-      const count = into(chunk.subarray(0, left));
+      const count = into(chunk.subarray(0, due));
       if (count === chunk.length) this.#chunks.shift();
       else this.#chunks[0] = chunk.subarray(count);
-      left -= count;
+      due -= count;
       this.#buffered -= count;
     }
   }
