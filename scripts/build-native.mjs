@@ -13,6 +13,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const SETS = {
   portable: [],
+  // Every 64-bit ARM has it.
+  ...(process.arch === 'arm64' && { neon: ['-DRING_NEON'] }),
   ...(process.arch === 'x64' && {
     avx2: ['-mavx2', '-maes'],
     avx512: ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mavx512ifma', '-mavx512vnni', '-maes', '-mvaes'],
@@ -43,10 +45,10 @@ const ADDONS = [
       ...Object.fromEntries(
         Object.entries(SETS).map(([isa, flags]) => [isa, [...flags, `-DRING_ISA=${isa}`, join(ring, 'all.cc')]]),
       ),
-      addon: [...('avx2' in SETS ? ['-DRING_X86'] : []), join(ring, 'addon.cc')],
+      addon: [...('avx2' in SETS ? ['-DRING_X86'] : 'neon' in SETS ? ['-DRING_ARM'] : []), join(ring, 'addon.cc')],
     },
     what: 'ring kernels',
-    native: (addon) => `native (${addon.avx512 ? 'AVX-512' : addon.avx2 ? 'AVX2' : 'portable'})`,
+    native: (addon) => `native (${addon.avx512 ? 'AVX-512' : addon.avx2 ? 'AVX2' : addon.neon ? 'NEON' : 'portable'})`,
     otherwise: 'WebAssembly',
   },
   {

@@ -3,7 +3,7 @@
  * computes stands in src/kernels.h. Callers check lengths; kernels do not.
  */
 export interface Kernels {
-  /** `avx512`, `avx2`, `portable` (native) or `wasm`. */
+  /** `avx512`, `avx2`, `neon`, `portable` (native) or `wasm`. */
   readonly name: string;
   /** Threads a large product may use; WebAssembly has one. */
   setThreads(threads: number): void;

@@ -6,7 +6,7 @@ import { type Kernels, setKernels } from './kernels.ts';
 import { instantiateWasm } from './wasm.ts';
 
 /** Native instruction sets, fastest first. */
-const NATIVE = ['avx512', 'avx2', 'portable'] as const;
+const NATIVE = ['avx512', 'avx2', 'neon', 'portable'] as const;
 const CHOICES = ['native', ...NATIVE, 'wasm'];
 
 /** The package's root, from ring/kernels as from dist/ring/kernels: the folder above that has the committed WebAssembly. */
@@ -54,7 +54,7 @@ export async function availableKernels(root: string = packageRoot()): Promise<Ke
 let loading: Promise<Kernels> | undefined;
 
 /**
- * Loads the fastest kernels of this machine, or those RING_KERNELS names (native, avx512, avx2, portable, wasm), and makes
+ * Loads the fastest kernels of this machine, or those RING_KERNELS names (native, avx512, avx2, neon, portable, wasm), and makes
  * them the process's. Loads once.
  * @throws InputError if RING_KERNELS names kernels that are unknown or do not run here.
  */

@@ -96,18 +96,20 @@ describe('scripts/build-native.mjs', () => {
     copy = mkdtempSync(join(tmpdir(), 'build-native-'));
     mkdirSync(join(copy, 'scripts'));
     cpSync(join(root, 'scripts/build-native.mjs'), join(copy, 'scripts/build-native.mjs'));
-    cpSync(join(root, 'ring/kernels/src'), join(copy, 'ring/kernels/src'), { recursive: true });
+    for (const source of ['ring/kernels/src', 'engine/native'])
+      cpSync(join(root, source), join(copy, source), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
   });
   afterEach(() => rmSync(copy, { recursive: true, force: true }));
 
+  /** The line about the ring kernels. */
   const build = (env: NodeJS.ProcessEnv): string =>
-    execFileSync(process.execPath, [join(copy, 'scripts/build-native.mjs')], { env, encoding: 'utf8' });
+    execFileSync(process.execPath, [join(copy, 'scripts/build-native.mjs')], { env, encoding: 'utf8' }).split('\n')[0]!;
   const built = (): boolean => existsSync(join(copy, 'build/kernels.node'));
 
   it('says in one line that WebAssembly serves where there is no compiler', () => {
     expect(build({ PATH: join(copy, 'nowhere') })).toBe(
-      'ring kernels: WebAssembly (no C++ compiler found for the faster native ones)\n',
+      'ring kernels: WebAssembly (no C++ compiler found for the faster native code)',
     );
     expect(built()).toBe(false);
   });
@@ -119,15 +121,13 @@ describe('scripts/build-native.mjs', () => {
       '#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cc:1: error: no such header" >&2\necho more >&2\nexit 1\n';
     writeFileSync(join(bin, 'g++'), script);
     chmodSync(join(bin, 'g++'), 0o755);
-    expect(build({ PATH: bin })).toBe(
-      'ring kernels: WebAssembly (native build failed: x.cc:1: error: no such header)\n',
-    );
+    expect(build({ PATH: bin })).toBe('ring kernels: WebAssembly (native build failed: x.cc:1: error: no such header)');
     expect(built()).toBe(false);
     expect(readdirSync(join(copy, 'build'))).toEqual([]);
   });
 
   it.runIf(names.length > 1)('builds once, and again only when a source is newer', () => {
-    const line = /^ring kernels: native \((AVX-512|AVX2|portable)\)\n$/;
+    const line = /^ring kernels: native \((AVX-512|AVX2|NEON|portable)\)$/;
     expect(build(process.env)).toMatch(line);
     expect(built()).toBe(true);
     // Up to date: even a machine without a compiler keeps what was built.

@@ -1,4 +1,4 @@
-// Node-API addon: { portable: {...}, avx2: {...}, avx512: {...}, setThreads }, holding only the sets this processor runs.
+// Node-API addon: { portable: {...}, avx2: {...}, avx512: {...}, neon: {...}, setThreads }, holding only the sets this processor runs.
 #include <node_api.h>
 
 #include <algorithm>
@@ -19,6 +19,11 @@
 #include "kernels.h"
 #undef RING_ISA
 #define RING_ISA avx512
+#include "kernels.h"
+#undef RING_ISA
+#endif
+#ifdef RING_ARM
+#define RING_ISA neon
 #include "kernels.h"
 #undef RING_ISA
 #endif
@@ -240,6 +245,9 @@ NAPI_MODULE_INIT() {
     DEFINE_SET(avx512)
     DEFINE_STREAM(avx512)
   }
+#endif
+#ifdef RING_ARM
+  DEFINE_SET(neon)
 #endif
   define(env, exports, "setThreads", setThreads);
   return exports;

@@ -11,6 +11,8 @@
 #include "words.h"
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(RING_NEON)
+#include <arm_neon.h>
 #endif
 
 namespace ring {
@@ -222,11 +224,62 @@ struct Arith64 : Halves {
   }
 };
 
+#elif defined(RING_NEON)
+
+using Arith32 = Plain<u32, V32, 8, 2>;
+
+/// Of 32-bit halves: low x low in full (UMLAL) for two columns at a time, the cross products modulo 2^32 (MLA) for four.
+struct Arith64 {
+  using S = u64;
+  using AT = u32;
+  using V = uint32x4_t;
+  struct Row {
+    u32 low, high;
+  };
+  struct B {
+    uint32x4_t low, high;
+  };
+  static constexpr int LANES = 4, NV = 2, MR = 4, KC = 256, KU = 1, PARTS = 2, STORED = 8, HELD = STORED, SUMS = 3;
+  static constexpr bool HOLDS = false;
+  static void hold(u32*, const u32*) {}
+  static void split(AT* to, const S* a) {
+    to[0] = static_cast<u32>(*a);
+    to[1] = static_cast<u32>(*a >> 32);
+  }
+  static void arrange(u32* to, const S* words) {
+    for (int i = 0; i < LANES; ++i) {
+      to[i] = static_cast<u32>(words[i]);
+      to[LANES + i] = static_cast<u32>(words[i] >> 32);
+    }
+  }
+  static Row row(const AT* a) { return {a[0], a[1]}; }
+  static B load(const u32* p) { return {vld1q_u32(p), vld1q_u32(p + LANES)}; }
+  static void mac(V* acc, const Row& a, const B& b) {
+    acc[0] = vreinterpretq_u32_u64(vmlal_n_u32(vreinterpretq_u64_u32(acc[0]), vget_low_u32(b.low), a.low));
+    acc[1] = vreinterpretq_u32_u64(vmlal_high_n_u32(vreinterpretq_u64_u32(acc[1]), b.low, a.low));
+    acc[2] = vmlaq_n_u32(vmlaq_n_u32(acc[2], b.high, a.low), b.low, a.high);
+  }
+  static void value(const V* acc, S* to) {
+    const uint64x2_t first = vshlq_n_u64(vmovl_u32(vget_low_u32(acc[2])), 32), last = vshlq_n_u64(vmovl_high_u32(acc[2]), 32);
+    vst1q_u64(to, vaddq_u64(vreinterpretq_u64_u32(acc[0]), first));
+    vst1q_u64(to + 2, vaddq_u64(vreinterpretq_u64_u32(acc[1]), last));
+  }
+};
+
 #else
 
 using Arith32 = Plain<u32, V32, 4, 2>;
-// 64-bit lanes are emulated on 128-bit registers of x86 and WebAssembly; the scalar multiplier is faster.
-using Arith64 = Plain<u64, u64, 2, 4>;
+/// 64-bit lanes are emulated on 128-bit registers of x86 and WebAssembly; the scalar multiplier is faster.
+struct Arith64 : Plain<u64, u64, 2, 4> {
+  static void mac(V* acc, Row a, B b) {
+    u64 product = a * b;
+#if defined(__wasm__)
+    // LLVM would make vectors of them.
+    asm("" : "+r"(product));
+#endif
+    *acc += product;
+  }
+};
 
 #endif
 
