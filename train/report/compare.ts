@@ -76,7 +76,11 @@ export function resultsTable(runs: readonly Run[]): Markup {
     h(
       'table',
       {},
-      h('caption', {}, 'Results of the saved weights. The best of each column is bold, among runs of the same dev data.'),
+      h(
+        'caption',
+        {},
+        'Results of the saved weights. The best of each column is bold, among runs of the same dev data.',
+      ),
       h('thead', {}, h('tr', {}, head.map((name, i) => h('th', { scope: 'col', class: i < 2 ? undefined : 'number' }, name)))), // prettier-ignore
       h(
         'tbody',
