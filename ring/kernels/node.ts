@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { InputError } from '../../common/errors.ts';
 import { type Kernels, setKernels } from './kernels.ts';
@@ -55,15 +56,23 @@ let loading: Promise<Kernels> | undefined;
 
 /**
  * Loads the fastest kernels of this machine, or those RING_KERNELS names (native, avx512, avx2, neon, portable, wasm), and makes
- * them the process's. Loads once.
- * @throws InputError if RING_KERNELS names kernels that are unknown or do not run here.
+ * them the process's, with RING_THREADS threads, or a third of the cores: often three roles share a machine. Loads once.
+ * @throws InputError if RING_THREADS is no number of threads, or RING_KERNELS names kernels that are unknown or do not run here.
  */
 export function loadKernels(): Promise<Kernels> {
   loading ??= choose().then((k) => {
+    k.setThreads(threads());
     setKernels(k);
     return k;
   });
   return loading;
+}
+
+function threads(): number {
+  const wanted = process.env['RING_THREADS'];
+  if (wanted === undefined || wanted === '') return Math.max(1, Math.floor(availableParallelism() / 3));
+  if (/^[1-9]\d{0,2}$/.test(wanted)) return Number(wanted);
+  throw new InputError(`RING_THREADS=${wanted}: not a number of threads`, 'set 1 to 999, or unset it');
 }
 
 async function choose(): Promise<Kernels> {

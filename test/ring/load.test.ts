@@ -50,6 +50,15 @@ describe('loading kernels', () => {
     }
   });
 
+  it('refuses a number of threads that is none', async () => {
+    for (const wanted of ['0', '-1', 'two', '1000', '1.5']) {
+      vi.stubEnv('RING_THREADS', wanted);
+      await expect(load(undefined)).rejects.toMatchObject({ name: InputError.name, exitCode: 2 });
+    }
+    vi.stubEnv('RING_THREADS', '2');
+    expect(await load(undefined)).toBe(names[0]);
+  });
+
   it('names a native addon that cannot be loaded, and how to mend it', async () => {
     const other = mkdtempSync(join(tmpdir(), 'broken-addon-'));
     try {
