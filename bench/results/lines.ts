@@ -70,7 +70,8 @@ const LINE = z.discriminatedUnion('kind', [
     withheld: z.int(),
     metrics: METRICS,
     score: z.number(),
-    /** The float model on the same texts. */
+    /** Metrics of the float model on the same texts. */
+    float: METRICS,
     agreement: z.number().optional(),
     maxLogitError: z.number(),
     meanLogitError: z.number(),

@@ -159,6 +159,7 @@ export async function measureSecured({ run, record }: Trained, options: SecureOp
         withheld: number('withheld'),
         metrics: official(task, measured),
         score: number('score'),
+        float: official(task, measured['float'] as Record<string, unknown>),
         agreement: measured['agreement'] as number | undefined,
         maxLogitError: number('maxLogitError'),
         meanLogitError: number('meanLogitError'),

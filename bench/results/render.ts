@@ -48,7 +48,7 @@ const metricNames = (task: string): string => {
   const names = taskInfo(task).metrics.map((name) => METRIC_NAMES[name]);
   return `${names.join(' / ')}${splitOf(task) === 'dev' ? '' : `, ${splitOf(task)}`}`;
 };
-const scores = (task: string, line: ModelLine | SecuredLine | undefined): string =>
+const scores = (task: string, line: Pick<ModelLine, 'metrics'> | undefined): string =>
   line === undefined
     ? NOT_RUN
     : taskInfo(task)
@@ -169,16 +169,17 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
 }
 
 function securedSection(runs: readonly Run[], measured: Measured, machines: Machines): string[] {
+  const head = ['task', 'preset', 'seed', 'path', 'plan', 'texts', 'float', 'score', 'labels as float', 'withheld', 'max logit error', 'mean', 'per text', 'rounds', 'sent', 'machine', 'command']; // prettier-ignore
   const students = runs.filter((run) => run.secured && measured.model(run) !== undefined);
   const rows = students.flatMap((run) => {
-    const float = scores(run.task, measured.model(run));
     const own = measured.secured.filter((line) => keyOf(line) === keyOf(run));
-    const name = [run.task, labelOf(run), String(run.seed), float];
+    const name = [run.task, labelOf(run), String(run.seed)];
     const shown = own.map((line) => [
       ...name,
       line.path === 'clear' ? 'interpreter' : 'three processes',
       line.plan,
       String(line.examples),
+      scores(run.task, { metrics: line.float }),
       scores(run.task, line),
       line.agreement === undefined ? '–' : percent(line.agreement),
       String(line.withheld),
@@ -190,20 +191,21 @@ function securedSection(runs: readonly Run[], measured: Measured, machines: Mach
       machines.letter(line.machine),
       code(line.commands.at(-1)!),
     ]);
-    return shown.length > 0 ? shown : [[...name, NOT_RUN, ...new Array<string>(11).fill('')]];
+    return shown.length > 0
+      ? shown
+      : [[...name, NOT_RUN, ...new Array<string>(head.length - name.length - 1).fill('')]];
   });
   if (rows.length === 0) return ['## Secured', '', `${NOT_RUN}.`, ''];
   const exported = measured.secured[0]?.commands.slice(0, 2) ?? [];
-  const head = ['task', 'preset', 'seed', 'float, all texts', 'path', 'plan', 'texts', 'score', 'labels as float', 'withheld', 'max logit error', 'mean', 'per text', 'rounds', 'sent', 'machine', 'command']; // prettier-ignore
   return [
     '## Secured',
     '',
     'The fixed-point interpreter on the whole part, and three role processes with mutual TLS on loopback (the first texts of it). Metrics are',
-    'over the answered texts, logit errors against the float student on the same texts. Seconds are wall clock divided by texts, dealing',
+    'over the answered texts; *float* is the float student on the same texts, to which labels and logits are compared. Seconds are wall clock divided by texts, dealing',
     'included, three sessions under way at once. Before each command, as here for the first row:',
     '',
     ...(exported.length === 0 ? [] : ['```sh', ...exported, '```', '']),
-    ...mdTable(head, rows, 'llrrllrrrrrrrrrll'),
+    ...mdTable(head, rows, 'llrllrrrrrrrrrrll'),
     '',
   ];
 }

@@ -131,6 +131,19 @@ export function agreement(
   return { ...(classes ? { agreement: equal / texts } : {}), maxLogitError: most, meanLogitError: sum / logits };
 }
 
+/** Every metric that fits and, for a task, its official score. */
+function metricsOf(
+  rows: readonly (readonly number[])[],
+  targets: readonly number[],
+  task: string | undefined,
+): Record<string, number> {
+  const { loss: _, ...metrics } = measure(rows, targets);
+  const values = Object.fromEntries(Object.entries(metrics).map(([name, { value }]) => [name, value]));
+  if (task === undefined) return values;
+  const answers = rows.map((row) => (row.length === 1 ? row[0]! : argmax(row)));
+  return { ...values, score: taskScore(taskInfo(task), answers, targets).mean };
+}
+
 async function evaluate(bundles: string, options: EvaluateOptions): Promise<void> {
   const whole = await labelledData(options);
   const data = { ...whole, examples: whole.examples.slice(0, options.examples) };
@@ -143,18 +156,26 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
     options.against === undefined ? undefined : await readPredictions(options.against, labels.length, examples.length);
   const run = options.clear === true ? interpreted : secured;
   const { logits, cost, seconds } = await run(bundles, options, examples);
-  const answered = logits.flatMap((row, i) => (row === undefined ? [] : [{ row, target: targets[i]! }]));
+  const answered = logits.flatMap((row, i) => (row === undefined ? [] : [i]));
   const withheld = examples.length - answered.length;
   if (answered.length === 0) throw new RefusedError('every answer was withheld', new WithheldError().hint);
-  const rows = answered.map(({ row }) => row);
-  const gold = answered.map(({ target }) => target);
-  const { loss: _, ...metrics } = measure(rows, gold);
-  const scored =
-    options.task === undefined
-      ? {}
-      : { score: taskScore(taskInfo(options.task), regression ? rows.map((row) => row[0]!) : rows.map(argmax), gold).mean }; // prettier-ignore
-  const compared = float === undefined ? {} : agreement(logits, float);
-  const values = Object.fromEntries(Object.entries(metrics).map(([name, { value }]) => [name, value]));
+  const gold = answered.map((i) => targets[i]!);
+  const values = metricsOf(
+    answered.map((i) => logits[i]!),
+    gold,
+    options.task,
+  );
+  const compared =
+    float === undefined
+      ? undefined
+      : {
+          ...agreement(logits, float),
+          float: metricsOf(
+            answered.map((i) => float[i]!),
+            gold,
+            options.task,
+          ),
+        };
   const result = {
     command: 'evaluate',
     path: options.clear === true ? 'clear' : 'secured',
@@ -162,7 +183,6 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
     examples: examples.length,
     withheld,
     ...values,
-    ...scored,
     ...compared,
     ...(cost === undefined ? {} : { meanRounds: cost.rounds, meanSentBytes: cost.sentBytes }),
     kernels: kernels().name,
@@ -170,11 +190,17 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
   };
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else {
-    const shown = { ...values, ...scored };
-    const line = Object.entries(shown).map(([name, value]) => `${name} ${(100 * value).toFixed(2)}`);
+    const told = (of: Record<string, number>): string =>
+      Object.entries(of)
+        .map(([name, value]) => `${name} ${(100 * value).toFixed(2)}`)
+        .join(', ');
     const bytes = cost === undefined ? '' : `, ${(cost.sentBytes / 1e6).toFixed(2)} MB a text`;
-    process.stdout.write(`${line.join(', ')} on ${answered.length} texts${bytes}${withheld === 0 ? '' : `; ${withheld} answers withheld`}\n`); // prettier-ignore
-    for (const [name, value] of Object.entries(compared)) process.stdout.write(`${name} ${String(value)}\n`);
+    process.stdout.write(`${told(values)} on ${answered.length} texts${bytes}${withheld === 0 ? '' : `; ${withheld} answers withheld`}\n`); // prettier-ignore
+    if (compared !== undefined) {
+      const { float: other, ...rest } = compared;
+      process.stdout.write(`the float model on the same texts: ${told(other)}\n`);
+      for (const [name, value] of Object.entries(rest)) process.stdout.write(`${name} ${String(value)}\n`);
+    }
   }
 }
 

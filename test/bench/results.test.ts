@@ -119,14 +119,26 @@ describe('the page', () => {
     const runs = runsOf(await readRows(rowsFile('one.json', { teachers: TEACHERS, students: students.slice(0, 1) })), { threads: 2, tokenizer: false }); // prettier-ignore
     const secured = (run: string): Line => {
       const { recipe: _r, command: _c, threads: _t, ...line } = modelLine('sst-2', 'student', 0.5, 1, run);
-      return { ...line, kind: 'secured', path: 'clear', plan: 'balanced', commands: ['a', 'b', 'c'], withheld: 3, maxLogitError: 0.5, meanLogitError: 0.25 }; // prettier-ignore
+      return { ...line, kind: 'secured', path: 'clear', plan: 'balanced', commands: ['a', 'b', 'c'], withheld: 3, float: { accuracy: 0.75 }, maxLogitError: 0.5, meanLogitError: 0.25 }; // prettier-ignore
     };
     const [early, late] = ['2025-01-01T00:00:00.000Z', '2025-01-02T00:00:00.000Z'];
     const lines = [modelLine('sst-2', 'student', 0.7, 1, early), secured(early)];
-    expect(render(runs, lines)).toContain('| interpreter | balanced | 9 | 50.00 | – | 3 | 0.5000 | 0.2500 | 6.667 s |');
+    expect(render(runs, lines)).toContain(
+      '| interpreter | balanced | 9 | 75.00 | 50.00 | – | 3 | 0.5000 | 0.2500 | 6.667 s |',
+    );
     const page = render(runs, [...lines, modelLine('sst-2', 'student', 0.8, 1, late)]);
     expect(page).not.toContain('interpreter |');
-    expect(page).toMatch(/\| sst-2 \| `secformer` \| 1 \| 80\.00 \| not run/);
+    // Every row of a table has a cell for every column.
+    for (const [table] of page.matchAll(/(?:^\|.*\n)+/gm))
+      expect(
+        new Set(
+          table
+            .trimEnd()
+            .split('\n')
+            .map((line) => line.split('|').length),
+        ).size,
+      ).toBe(1);
+    expect(page).toMatch(/\| sst-2 \| `secformer` \| 1 \| not run \|/);
   });
 
   it('shows measurements as they were printed: one record, many, or many with what they share', () => {

@@ -108,6 +108,10 @@ describe('secure-infer evaluate', () => {
     expect(result['agreement']).toBeCloseTo(29 / 30, 12);
     expect(result['maxLogitError']).toBeCloseTo(8, 9);
     expect(result['meanLogitError']).toBeCloseTo(8.25 / 60, 9);
+    // The label that was turned over is right in one of the two and wrong in the other.
+    const [fixed, other] = [result['accuracy'] as number, (result['float'] as { accuracy: number }).accuracy];
+    const predicted = Number(logits[1]![1]! > logits[1]![0]!);
+    expect(30 * (other - fixed)).toBeCloseTo(predicted === dev[1]!.label ? -1 : 1, 9);
   });
 
   it('leaves withheld answers out, and has no labels to compare for a score', () => {
