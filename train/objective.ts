@@ -28,7 +28,19 @@ export interface Objective {
   /** First values of the projections. */
   readonly initial: Tensors;
   readonly loss: Node;
+  /** Kinds of terms that ask for a share, fed as `SHARE` + kind; empty unless asked for. */
+  readonly shares: readonly string[];
   readonly dropoutSites: readonly DropoutSite[];
+}
+
+/** Before the name of a kind of loss: the input that says what share of a batch's mean this part of it stands for. */
+export const SHARE = 'share.';
+
+export interface ObjectiveOptions {
+  /** Of the cross-entropy with the labels, one per class; absent: all alike. */
+  readonly classWeights?: readonly number[] | undefined;
+  /** Multiply every term by an input `SHARE` + its kind, for batches computed in parts. */
+  readonly shares?: boolean;
 }
 
 /** What a stage compares the student with. */
@@ -44,7 +56,13 @@ export interface Guide {
  * layers (TinyBERT, Jiao et al. 2020, equations 8 and 9), which begin random by `seed`.
  * @throws InputError if scores are to be compared and the heads differ in number
  */
-export function buildObjective(stage: Stage, config: ModelConfig, teacher: Guide | undefined, seed: number): Objective {
+export function buildObjective(
+  stage: Stage,
+  config: ModelConfig,
+  teacher: Guide | undefined,
+  seed: number,
+  { classWeights, shares = false }: ObjectiveOptions = {},
+): Objective {
   const graph = new Graph();
   const parameters = new Map(
     [...parameterShapes(config)].map(([name, shape]) => [name, graph.parameter(name, shape)] as const),
@@ -68,7 +86,8 @@ export function buildObjective(stage: Stage, config: ModelConfig, teacher: Guide
   const layerTerms = new Map<string, Node>();
   if (losses.labels > 0) {
     const target = graph.input('targets', regression ? 'float32' : 'int64', ['B']);
-    terms.push(['labels', losses.labels, regression ? meanSquaredError(logits, target) : crossEntropy(logits, target)]);
+    const loss = regression ? meanSquaredError(logits, target) : crossEntropy(logits, target, classWeights);
+    terms.push(['labels', losses.labels, loss]);
   }
   if (losses.logits + losses.hidden + losses.scores > 0) {
     const shapes = parameterShapes(teacher!.config);
@@ -129,8 +148,17 @@ export function buildObjective(stage: Stage, config: ModelConfig, teacher: Guide
     }
   }
   if (losses.ranges > 0) terms.push(['ranges', losses.ranges, rangePenalty(ops.probes, ops.mask, config)]);
-  const loss = terms.map(([, weight, node]) => mul(node, weight)).reduce((a, b) => add(a, b));
-  const outputs: Record<string, Node> = { loss, ...Object.fromEntries(layerTerms) };
-  if (terms.length > 1) for (const [name, , node] of terms) outputs[name] = node;
-  return { graph, outputs, parameters, initial, loss, dropoutSites: ops.dropoutSites };
+  const asked = shares ? terms.map(([kind]) => kind) : [];
+  const shareOf = new Map(asked.map((kind) => [kind, graph.input(SHARE + kind, 'float32', [])] as const));
+  // Layer terms are called after their kind: hidden.3.
+  const shared = (name: string, node: Node): Node => {
+    const share = shareOf.get(name.replace(/\..*/, ''));
+    return share === undefined ? node : mul(node, share);
+  };
+  const parts = terms.map(([name, weight, node]) => [name, weight, shared(name, node)] as const);
+  const loss = parts.map(([, weight, node]) => mul(node, weight)).reduce((a, b) => add(a, b));
+  const outputs: Record<string, Node> = { loss };
+  for (const [name, node] of layerTerms) outputs[name] = shared(name, node);
+  if (parts.length > 1) for (const [name, , node] of parts) outputs[name] = node;
+  return { graph, outputs, parameters, initial, loss, shares: asked, dropoutSites: ops.dropoutSites };
 }

@@ -1,18 +1,15 @@
-/** One stage of training: a graph of forward passes, loss, gradients and update, run step by step. */
+/** One stage of training, step by step; it can stop between any two steps and go on with the same bits. */
 import { Failure, InputError } from '../common/errors.ts';
-import { dropoutMask } from '../common/random.ts';
 import { makeBatches, type Batch } from '../data/batch.ts';
-import { bertFeeds, type DropoutSite } from '../engine/bert.ts';
-import { float32, int64, type Engine, type Feeds, type TensorData } from '../engine/engine.ts';
-import { gradients, type Node } from '../engine/graph/index.ts';
-import { OPTIMIZERS } from '../engine/optimizer.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { defaultMetric, measure } from './evaluate.ts';
 import type { Prepared } from './examples.ts';
-import { buildObjective, TEACHER, type Guide } from './objective.ts';
+import { TEACHER, type Guide } from './objective.ts';
 import { createPredictor, type Tensors } from './predict.ts';
 import type { Recipe, Stage } from './recipe/recipe.ts';
 import { learningRate } from './schedule.ts';
+import { planUpdate } from './update.ts';
 
 export interface Model {
   readonly config: ModelConfig;
@@ -26,25 +23,62 @@ export interface CurvePoint {
   readonly values: Readonly<Record<string, number>>;
 }
 
+/** Where a stage stands between two steps: all it needs to go on. Whatever else it uses follows from seed and step. */
+export interface StageProgress {
+  /** Optimiser steps done. */
+  readonly step: number;
+  /** Parameters, and from the first step on moments, by their names in the state. */
+  readonly state: Tensors;
+  /** Points of this stage so far. */
+  readonly curve: readonly CurvePoint[];
+  /** The weights it would give, chosen among the evaluations so far. */
+  readonly best?: { readonly value: number; readonly point: CurvePoint; readonly tensors: Tensors } | undefined;
+  /** The highest metric so far, and evaluations since. */
+  readonly highest?: number | undefined;
+  readonly waited: number;
+}
+
+/** The beginning of a stage. */
+export const stageStart = (tensors: Tensors): StageProgress => ({ step: 0, state: tensors, curve: [], waited: 0 });
+
+/** A pause between two steps, or after the last one. */
+export interface Pause {
+  readonly step: number;
+  /** At a mark: what was measured (nothing without labelled dev data), and the metric by which checkpoints are chosen. */
+  readonly mark?:
+    { readonly metrics: Readonly<Record<string, number>>; readonly value: number | undefined } | undefined;
+  /** Present weights, copied. */
+  weights(): Tensors;
+  /** Copies all that is needed to go on from here. */
+  progress(): StageProgress;
+}
+
 export interface StageOptions {
   readonly stage: Stage;
   readonly recipe: Recipe;
   /** Numbers the stage in the key of shuffles and dropout. */
   readonly index: number;
-  readonly model: Model;
+  readonly config: ModelConfig;
+  readonly from: StageProgress;
   /** Needed by the losses `logits`, `hidden` and `scores`. */
   readonly teacher?: (Model & Guide) | undefined;
   readonly train: Prepared;
   readonly dev?: Prepared | undefined;
+  /** Of the cross-entropy with the labels, by class. */
+  readonly classWeights?: readonly number[] | undefined;
   readonly padId: number;
   readonly engine: Engine;
   readonly onStep?: (done: number, total: number, values: Readonly<Record<string, number>>) => void;
   readonly onEvaluation?: (point: CurvePoint) => void;
+  /** Called after every step; what it throws stops the stage. */
+  readonly onPause?: (pause: Pause) => Promise<void>;
 }
 
 export interface StageResult {
-  readonly tensors: Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-  readonly curve: CurvePoint[];
+  readonly tensors: Tensors;
+  readonly curve: readonly CurvePoint[];
+  /** Steps done: fewer than planned if patience ran out. */
+  readonly steps: number;
   /** Step whose weights these are. */
   readonly chosenStep: number;
   /** The chosen weights' metrics on the dev set, each with `dev.` before its name; empty without labelled dev data. */
@@ -57,25 +91,19 @@ const LAYER_POINTS = 100;
 const withoutLayers = (values: Readonly<Record<string, number>>): Record<string, number> =>
   Object.fromEntries(Object.entries(values).filter(([name]) => !/\.\d+$/.test(name)));
 
-/** @throws InputError if a beginning of a name fits no parameter, or nothing is left to train */
-function trainable(parameters: ReadonlyMap<string, Node>, frozen: readonly string[]): Map<string, Node> {
-  const idle = frozen.find((start) => ![...parameters.keys()].some((name) => name.startsWith(start)));
-  if (idle !== undefined) {
-    throw new InputError(
-      `no parameter's name begins with '${idle}'`,
-      `Freeze by the beginning of a name, e.g. ${[...parameters.keys()][0]}.`,
-    );
-  }
-  const left = new Map([...parameters].filter(([name]) => !frozen.some((start) => name.startsWith(start))));
-  if (left.size === 0) throw new InputError('every parameter is frozen', 'Leave some parameters to train.');
-  return left;
-}
-
-/** Batches without end, each epoch in an order of its own. */
-function* batches(train: Prepared, batchSize: number, seed: number, padId: number): Generator<Batch, never> {
-  for (let epoch = 0; ; epoch++) {
+/** Batches without end from the one numbered `first` on, each epoch in an order of its own. */
+function* batches(
+  train: Prepared,
+  batchSize: number,
+  seed: number,
+  padId: number,
+  first: number,
+): Generator<Batch, never> {
+  const each = Math.ceil(train.encodings.length / batchSize);
+  for (let epoch = Math.floor(first / each); ; epoch++) {
     // Distinct per (seed, epoch) as long as there are fewer than 2^16 epochs.
-    yield* makeBatches(train.encodings, { batchSize, seed: seed * 0x10000 + epoch, shuffle: true, padId });
+    const all = makeBatches(train.encodings, { batchSize, seed: seed * 0x10000 + epoch, shuffle: true, padId });
+    yield* all.slice(Math.max(0, first - epoch * each));
   }
 }
 
@@ -84,101 +112,86 @@ export const stageSteps = (stage: Stage, examples: number): number =>
   stage.steps ?? Math.max(1, Math.ceil((stage.epochs ?? 1) * Math.ceil(examples / stage.batchSize)));
 
 /**
- * Runs the stage from `model`'s weights.
- * @throws Failure naming step and remedy if the loss stops being finite
+ * Runs the stage from where `from` stands.
+ * @throws Failure naming step and remedy if the loss stops being finite; InputError for patience without labelled dev data
  */
 export async function runStage(options: StageOptions): Promise<StageResult> {
-  const { stage, recipe, model, teacher, train, dev, engine, padId, index } = options;
-  const objective = buildObjective(stage, model.config, teacher, recipe.seed);
-  const { graph, outputs, parameters, loss, dropoutSites } = objective;
-  const byNode = gradients(loss, trainable(parameters, stage.frozen).values());
-  const gradientOf = new Map(
-    [...parameters].flatMap(([name, node]) => (byNode.has(node) ? [[name, byNode.get(node)!] as const] : [])),
-  );
-  const { weightDecay, maxNorm } = stage;
-  const optimizer = OPTIMIZERS[stage.optimizer](graph, gradientOf, { weightDecay, maxNorm });
-  const held = new Map([...objective.initial, ...model.tensors, ...optimizer.moments]);
+  const { stage, recipe, config, from, teacher, train, dev, engine, padId, index } = options;
+  const plan = planUpdate({ stage, config, teacher, seed: recipe.seed, classWeights: options.classWeights });
+  const held = new Map([...plan.initial, ...from.state]);
   if (teacher !== undefined) for (const [name, t] of teacher.tensors) held.set(TEACHER + name, t);
   const state = engine.createState(held);
-  const step = await engine.compileStep(graph, { ...outputs, norm: optimizer.norm }, optimizer.updates, state);
+  const update = await plan.compile(engine, state);
   const labelled = dev?.targets !== undefined && dev.encodings.length > 0 ? dev : undefined;
-  const predictor = labelled === undefined ? undefined : await createPredictor(model.config, { state }, engine);
+  if (stage.patience !== undefined && labelled === undefined) {
+    throw new InputError(`stage ${stage.name} has patience, and nothing to measure on`, 'Give labelled --dev data.');
+  }
+  const predictor = labelled === undefined ? undefined : await createPredictor(config, { state }, engine);
 
-  const snapshot = (): StageResult['tensors'] =>
-    new Map([...parameters.keys()].map((name) => [name, state.read(name)] as const));
+  const copy = (names: readonly string[]): Tensors => new Map(names.map((name) => [name, state.read(name)] as const));
+  const weights = (): Tensors => copy(plan.parameters);
   const total = stageSteps(stage, train.encodings.length);
   const warmup = Math.floor(stage.warmup * total);
   const marks = new Set(
     Array.from({ length: stage.evaluations }, (_, i) => Math.round((total * (i + 1)) / stage.evaluations)),
   );
-  const metric = recipe.metric ?? defaultMetric(model.config.num_labels);
+  const metric = recipe.metric ?? defaultMetric(config.num_labels);
   const key = recipe.seed * 64 + index;
-  const curve: CurvePoint[] = [];
-  let best: { value: number; point: CurvePoint; tensors: StageResult['tensors'] } | undefined;
+  const curve = [...from.curve];
+  let { best, highest, waited } = from;
+  const impatient = (): boolean => stage.patience !== undefined && waited >= stage.patience;
+
+  const evaluate = async (step: number): Promise<Pause['mark']> => {
+    if (predictor === undefined || labelled === undefined) return { metrics: {}, value: undefined };
+    const measured = measure(await predictor.predict(labelled.encodings, { padId }), labelled.targets!);
+    const metrics = Object.fromEntries(Object.entries(measured).map(([name, { value }]) => [`dev.${name}`, value]));
+    const point = { stage: stage.name, step, values: metrics };
+    curve.push(point);
+    options.onEvaluation?.(point);
+    const value = measured[metric]?.value;
+    if (value === undefined) {
+      throw new InputError(
+        `metric ${metric} does not fit a model of ${config.num_labels} outputs`,
+        `Choose one of ${Object.keys(measured).join(', ')}.`,
+      );
+    }
+    waited = highest === undefined || value > highest ? 0 : waited + 1;
+    highest = Math.max(highest ?? value, value);
+    // Of equally good checkpoints the later one has seen more data.
+    const chosen = stage.select === 'last' ? step === total || impatient() : best === undefined || value >= best.value;
+    if (chosen) best = { value, point, tensors: weights() };
+    return { metrics, value };
+  };
+
+  let done = from.step;
   try {
-    const source = batches(train, stage.batchSize, key, padId);
-    for (let done = 0; done < total; done++) {
+    const source = batches(train, stage.batchSize, key, padId, done);
+    while (done < total && !impatient()) {
       const batch = source.next().value;
       const rate = learningRate(done, stage.learningRate, warmup, total, stage.decay);
-      const results = await step.run({
-        ...bertFeeds(batch),
-        ...targetFeed(stage, model.config, train, batch),
-        ...dropoutFeeds(dropoutSites, batch, key, done),
-        ...optimizer.feeds(done + 1, rate),
-      });
-      const all = { ...scalars(results), rate };
+      const all = { ...(await update.run(batch, train, { key, done, rate })), rate };
       checkFinite(all, stage, done + 1);
       const detailed = done % Math.ceil(total / LAYER_POINTS) === 0 || done + 1 === total;
+      done++;
       const values = detailed ? all : withoutLayers(all);
-      curve.push({ stage: stage.name, step: done + 1, values });
-      options.onStep?.(done + 1, total, values);
-      if (predictor !== undefined && labelled !== undefined && marks.has(done + 1)) {
-        const measured = measure(await predictor.predict(labelled.encodings, { padId }), labelled.targets!);
-        const named = Object.entries(measured).map(([name, { value }]) => [`dev.${name}`, value] as const);
-        const point = { stage: stage.name, step: done + 1, values: Object.fromEntries(named) };
-        curve.push(point);
-        options.onEvaluation?.(point);
-        const value = measured[metric]?.value;
-        if (value === undefined) {
-          throw new InputError(
-            `metric ${metric} does not fit a model of ${model.config.num_labels} outputs`,
-            `Choose one of ${Object.keys(measured).join(', ')}.`,
-          );
-        }
-        const last = done + 1 === total;
-        // Of equally good checkpoints the later one has seen more data.
-        if (stage.select === 'last' ? last : best === undefined || value >= best.value) {
-          best = { value, point, tensors: snapshot() };
-        }
-      }
+      curve.push({ stage: stage.name, step: done, values });
+      options.onStep?.(done, total, values);
+      const mark = marks.has(done) ? await evaluate(done) : undefined;
+      const progress = (): StageProgress => {
+        const now = copy([...plan.parameters, ...plan.moments]);
+        return { step: done, state: now, curve: [...curve], best, highest, waited };
+      };
+      await options.onPause?.({ step: done, mark, weights, progress });
     }
     return best === undefined
-      ? { tensors: snapshot(), curve, chosenStep: total, metrics: {} }
-      : { tensors: best.tensors, curve, chosenStep: best.point.step, metrics: best.point.values };
+      ? { tensors: weights(), curve, steps: done, chosenStep: done, metrics: {} }
+      : { tensors: best.tensors, curve, steps: done, chosenStep: best.point.step, metrics: best.point.values };
   } finally {
-    await step.release();
+    await update.release();
     await predictor?.release();
+    state.release();
   }
 }
-
-function targetFeed(stage: Stage, config: ModelConfig, train: Prepared, batch: Batch): Feeds {
-  if (stage.losses.labels === 0) return {};
-  const targets = batch.index.map((i) => train.targets![i]!);
-  return { targets: (config.num_labels === 1 ? float32 : int64)([targets.length], targets) };
-}
-
-function dropoutFeeds(sites: readonly DropoutSite[], batch: Batch, seed: number, step: number): Feeds {
-  const feeds: Record<string, TensorData> = {};
-  for (const { name, site, shape, rate } of sites) {
-    const lengths = shape.map((d) => (d === 'B' ? batch.batch : d === 'L' ? batch.length : (d as number)));
-    const size = lengths.reduce((a, b) => a * b, 1);
-    feeds[name] = float32(lengths, dropoutMask(seed, step, site, size, rate));
-  }
-  return feeds;
-}
-
-const scalars = (results: Readonly<Record<string, TensorData>>): Record<string, number> =>
-  Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, Number(data[0])]));
 
 function checkFinite(values: Readonly<Record<string, number>>, stage: Stage, step: number): void {
   const bad = Object.entries(values).find(([, value]) => !Number.isFinite(value));

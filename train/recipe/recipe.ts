@@ -36,7 +36,10 @@ const STAGE = z
     /** Optimiser steps; else `epochs` (fractions allowed) decides. */
     steps: count.optional(),
     epochs: positive.optional(),
+    /** Examples of an optimiser step. */
     batchSize: count.default(32),
+    /** Parts in which a step's batch is computed, one after the other, for less memory; the result is the same up to rounding. */
+    accumulate: count.default(1),
     learningRate: positive,
     /** Share of the steps over which the rate rises from 0. */
     warmup: fraction.default(0.1),
@@ -59,6 +62,8 @@ const STAGE = z
     select: z.enum(['best', 'last']).default('best'),
     /** Evaluations on the dev set, evenly spread, the last after the last step. */
     evaluations: count.default(1),
+    /** The stage ends after so many evaluations in a row without a higher metric; absent: never early. */
+    patience: count.optional(),
   })
   .refine((s) => (s.steps === undefined) !== (s.epochs === undefined), 'give either steps or epochs');
 
@@ -74,6 +79,11 @@ const RECIPE = z.strictObject({
   shiftTexts: count.default(64),
   /** Metric of the best checkpoint; absent: accuracy, for regression Pearson's correlation. */
   metric: z.enum(Object.keys(METRICS) as [MetricName, ...MetricName[]]).optional(),
+  /**
+   * Weights of the classes in the loss `labels`: `balanced`, by which all classes count alike (`data/labels.ts`), or one for
+   * each class name; absent: every example counts alike.
+   */
+  classWeights: z.union([z.literal('balanced'), z.record(z.string(), positive)]).optional(),
   stages: z.array(STAGE).min(1, 'must have a stage'),
 });
 
@@ -144,6 +154,10 @@ export interface Overrides {
   readonly batchSize?: number | undefined;
   readonly dropout?: number | undefined;
   readonly frozen?: readonly string[] | undefined;
+  readonly accumulate?: number | undefined;
+  readonly evaluations?: number | undefined;
+  readonly patience?: number | undefined;
+  readonly classWeights?: Recipe['classWeights'];
 }
 
 const metricOf = (metric: string | undefined): { metric?: string } => (metric === undefined ? {} : { metric });
@@ -193,6 +207,9 @@ export function overrideRecipe(recipe: Recipe, o: Overrides): Recipe {
         batchSize: o.batchSize ?? stage.batchSize,
         ...(o.dropout === undefined ? {} : { dropout: o.dropout }),
         frozen: o.frozen ?? stage.frozen,
+        accumulate: o.accumulate ?? stage.accumulate,
+        evaluations: o.evaluations ?? stage.evaluations,
+        patience: o.patience ?? stage.patience,
       },
     ];
   });
@@ -200,6 +217,7 @@ export function overrideRecipe(recipe: Recipe, o: Overrides): Recipe {
     ...recipe,
     seed: o.seed ?? recipe.seed,
     maxLength: o.maxLength ?? recipe.maxLength,
+    classWeights: o.classWeights ?? recipe.classWeights,
     ...metricOf(o.metric ?? recipe.metric ?? o.taskMetric),
     stages,
   };
