@@ -24,6 +24,8 @@ export interface TorchComparison {
     /** Median over the pairs of neighbouring steps, and ratio of the fastest. */
     readonly ratio: number;
     readonly ratioOfBest: number;
+    /** Ratio of the least processor times: with one thread, what other work on the machine disturbs least. */
+    readonly ratioOfCpu: number;
     /** Largest difference between the losses of equal steps. */
     readonly lossDifference: number;
   }[];
@@ -101,18 +103,18 @@ export async function compareWithTorch(
     for (const [batch, length] of shapes) {
       const input: BenchBatch = benchBatch(batch, length);
       const question = { batch, length, ids: [...input.ids], targets: [...input.targets] };
-      const pairs: { ours: number; theirs: number }[] = [];
+      const pairs: { ours: number; theirs: number; cpu: readonly [number, number] }[] = [];
       let lossDifference = 0;
       for (let i = 0; i <= repeats; i++) {
         const ours = await step.run(input);
-        const theirs = (await torch.ask(question)) as { loss: number; seconds: number };
+        const theirs = (await torch.ask(question)) as { loss: number; seconds: number; cpu: number };
         lossDifference = Math.max(
           lossDifference,
           Math.abs(ours.loss - theirs.loss) / Math.max(1, Math.abs(theirs.loss)),
         );
         if (!(lossDifference <= LOSS_TOLERANCE))
           throw new Failure(`step ${i + 1}: loss ${ours.loss}, PyTorch ${theirs.loss}`, 'the steps are not the same');
-        if (i > 0) pairs.push({ ours: ours.seconds, theirs: theirs.seconds });
+        if (i > 0) pairs.push({ ours: ours.seconds, theirs: theirs.seconds, cpu: [ours.cpu, theirs.cpu] });
       }
       const [ours, theirs] = [pairs.map((p) => p.ours), pairs.map((p) => p.theirs)];
       steps.push({
@@ -122,6 +124,7 @@ export async function compareWithTorch(
         theirs: median(theirs),
         ratio: median(pairs.map((p) => p.ours / p.theirs)),
         ratioOfBest: Math.min(...ours) / Math.min(...theirs),
+        ratioOfCpu: Math.min(...pairs.map((p) => p.cpu[0])) / Math.min(...pairs.map((p) => p.cpu[1])),
         lossDifference,
       });
     }
@@ -138,6 +141,6 @@ export const showComparison = ({ objective, threads, torch, steps }: TorchCompar
     .map(
       (s) =>
         `${objective} ${s.batch}×${s.length}, ${threads} threads: ${s.ours.toFixed(3)} s, PyTorch ${torch} ${s.theirs.toFixed(3)} s, ` +
-        `ratio ${s.ratio.toFixed(2)} (of the fastest steps ${s.ratioOfBest.toFixed(2)}), losses within ${s.lossDifference.toExponential(1)}\n`,
+        `ratio ${s.ratio.toFixed(2)} (of the fastest steps ${s.ratioOfBest.toFixed(2)}, of processor time ${s.ratioOfCpu.toFixed(2)}), losses within ${s.lossDifference.toExponential(1)}\n`,
     )
     .join('');

@@ -133,8 +133,8 @@ export interface BenchStep {
   readonly config: ModelConfig;
   readonly weights: Weights;
   readonly teacher: Weights | undefined;
-  /** Takes the next step; its loss and wall time. */
-  run(batch: BenchBatch): Promise<{ readonly loss: number; readonly seconds: number }>;
+  /** Takes the next step; its loss, wall time and processor time (of all threads, waiting ones too). */
+  run(batch: BenchBatch): Promise<{ readonly loss: number; readonly seconds: number; readonly cpu: number }>;
   release(): Promise<void>;
 }
 
@@ -167,16 +167,17 @@ export async function buildStep(engine: Engine, objective: ObjectiveName, normal
     run: async ({ batch, length, ids, targets }) => {
       const size = batch * length;
       const full = { batch, length, ids, types: new Int32Array(size), mask: new Int32Array(size).fill(1) };
-      const start = performance.now();
+      const [start, before] = [performance.now(), process.cpuUsage()];
       const result = await step.run({
         ...bertFeeds(full),
         ...(objective === 'labels' ? { targets: int64([batch], targets) } : {}),
         ...optimizer.feeds(++count, RATE),
       });
       const seconds = (performance.now() - start) / 1000;
+      const { user, system } = process.cpuUsage(before);
       const value = Number(result['loss']!.data[0]);
       if (!Number.isFinite(value)) throw new Error('the loss is not finite');
-      return { loss: value, seconds };
+      return { loss: value, seconds, cpu: (user + system) / 1e6 };
     },
     release: async () => {
       await step.release();
