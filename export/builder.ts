@@ -24,6 +24,9 @@ export class Builder {
   protected readonly gates: Gate[] = [];
   protected readonly specs: Record<string, TensorSpec> = {};
   protected readonly tensors = new Map<string, Matrix>();
+  /** The padding factor, an operand of integers, and its bits; undefined where lengths are public. */
+  protected mu: Wire | undefined;
+  protected padding: Wire | undefined;
   private readonly extra: { keys: number; queries: number };
 
   constructor(plan: Plan) {
@@ -81,16 +84,33 @@ export class Builder {
   }
 
   /** Output still at scale g1 + g2 in ring nOut + t. */
-  protected fourier(x: Wire, g: PlanGate, nOut: number, name: string, columns?: readonly [number, number]): Wire {
+  protected fourier(
+    x: Wire,
+    g: PlanGate,
+    nOut: number,
+    name: string,
+    columns?: readonly [number, number],
+    factor?: Wire,
+  ): Wire {
     const shape: Shape = columns === undefined ? x.shape : { rows: x.shape.rows, cols: columns[1] - columns[0] };
-    const fields = {
-      op: 'fourier',
-      name,
-      table: programTable(g),
-      ...inUnits(amplitude(g), g.g1 + g.g2),
-      ...(columns === undefined ? {} : { columns }),
-    } as const;
+    const common = { name, table: programTable(g), ...inUnits(amplitude(g), g.g1 + g.g2) };
+    if (factor !== undefined)
+      return this.gate({ op: 'paddedFourier', ...common }, [x, factor], nOut + cut(g), g.g1 + g.g2, shape);
+    const fields = { op: 'fourier', ...common, ...(columns === undefined ? {} : { columns }) } as const;
     return this.gate(fields, [x], nOut + cut(g), g.g1 + g.g2, shape);
+  }
+
+  /** The client's padding factor: its bits, and μ as an operand of ring n. */
+  protected hide(n: number): void {
+    const column: Shape = { rows: 'token', cols: 1 };
+    this.padding = this.gate({ op: 'padding', name: 'mu.bits' }, [], 1, 0, column);
+    this.mu = this.open(this.gate({ op: 'paddingShare', name: 'mu.share' }, [this.padding], n, 0, column), 'mu');
+  }
+
+  /** An operand with μ as one more column; itself where lengths are public. */
+  protected besideMu(x: Wire, name: string): Wire {
+    if (this.mu === undefined) return x;
+    return this.gate({ op: 'concat', name }, [x, this.mu], x.n, x.f, { rows: x.shape.rows, cols: (x.shape.cols as number) + 1 }); // prettier-ignore
   }
 
   /** x·mul/8 cut by `drop` bits: the period of the Fourier gate is then just above the interval. */

@@ -31,6 +31,9 @@ export function seededTape(seed: number | string, program: Program): Tape {
   };
 }
 
+/** A text; where lengths are hidden it has the tokens of its bucket, and `valid` is 1 for the real ones (absent: all). */
+export type PaddedText = Encoding & { readonly valid?: readonly number[] };
+
 /** Plaintext integers of a tensor in a ring. */
 export type Integers = (name: string, n: number) => Words;
 
@@ -59,11 +62,12 @@ export function integersOf(
 export function interpret(
   program: Program,
   integers: Integers,
-  texts: readonly Encoding[],
+  texts: readonly PaddedText[],
   tape: Tape,
   seen?: (gate: Resolved, value: Words) => void,
 ): Words {
   const dims = { lengths: texts.map((t) => t.ids.length), heads: program.heads };
+  const hidden = program.length === 'secret';
   const context: ClearContext = {
     dims,
     rounding: tape.rounding,
@@ -71,6 +75,7 @@ export function interpret(
     weight: integers,
     ids: texts.map((t) => t.ids),
     types: texts.map((t) => t.types),
+    ...(hidden && { valid: texts.map((t) => t.valid ?? t.ids.map(() => 1)) }),
     tensor: tensorsOf(program),
     trig: trigOf(program),
   };
@@ -103,12 +108,12 @@ export interface PredictOptions {
 export function fixedPredict(
   program: Program,
   integers: Integers,
-  texts: readonly Encoding[],
+  texts: readonly PaddedText[],
   { seed = 0, tokens = 1024, progress }: PredictOptions = {},
 ): (Float64Array | RefusedError)[] {
   const out: (Float64Array | RefusedError)[] = [];
   const scale = program.gates[program.output]!.f;
-  const run = (batch: readonly Encoding[], from: number): (Float64Array | RefusedError)[] => {
+  const run = (batch: readonly PaddedText[], from: number): (Float64Array | RefusedError)[] => {
     try {
       const tape = seededTape(`${seed}/${from}`, program);
       const logits = decode(interpret(program, integers, batch, tape), scale);

@@ -20,7 +20,10 @@ export class GuardedBuilder extends Builder {
   private guard(x: Wire, name: string, levels: readonly GuardLevel[], columns?: readonly [number, number]): void {
     const shape = columns === undefined ? x.shape : { rows: x.shape.rows, cols: columns[1] - columns[0] };
     const fields = { op: 'guard', name: `${name}.guard`, m: CELL_BITS, levels, ...(columns && { columns }) } as const;
-    this.flags.push(this.gate(fields, [x], 1, x.f, shape).index);
+    // padding rows hold anything: their flags are not set
+    const ofTokens = shape.rows === 'token' || shape.rows === 'head';
+    const inputs = this.padding !== undefined && ofTokens ? [x, this.padding] : [x];
+    this.flags.push(this.gate(fields, inputs, 1, x.f, shape).index);
   }
 
   /** An ext wire that is guarded if the plan says so. */

@@ -11,7 +11,7 @@ import { ring, type Wire } from './builder.ts';
 import { GuardedBuilder } from './lower-guard.ts';
 import { normSites, type NormSite } from './norm-sites.ts';
 import { denominatorSite, normSite } from './residual.ts';
-import { checkPlan, cut, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
+import { checkPlan, clearsPadding, cut, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
 
 export type { Matrix };
 
@@ -48,6 +48,7 @@ class Lowering extends GuardedBuilder {
 
   run(): Lowered {
     const p = this.p;
+    if (p.length === 'secret') this.hide(p.n_mu);
     let n = this.norm(this.embedding(), this.site('emb'));
     p.layers.forEach((q, l) => {
       n = this.layer(n, q, l);
@@ -56,9 +57,10 @@ class Lowering extends GuardedBuilder {
     const program: Program = {
       version: PROGRAM_VERSION,
       suite: 'masked',
-      length: 'public',
+      length: p.length,
       shortest: p.shortest,
       longest: p.longest,
+      ...(p.length === 'secret' && { buckets: p.buckets ?? [p.longest] }),
       heads: p.A,
       hidden: p.H,
       vocab: p.V,
@@ -94,7 +96,8 @@ class Lowering extends GuardedBuilder {
     const X = this.guardedExt(this.toScale(x, ft, `${key}.t`), `${key}.x`, Math.max(ln.N + 3, nOut + tn));
     const sum = this.square(X, `${key}.ss`, ln.N + 3, true, ln.interval[1]);
     const v = this.reduced(sum, ln.mul, ln.drop, `${key}.v`);
-    const inverse = this.fourier(v, ln.gate, nOut + tn, `${key}.inv`);
+    const mu = clearsPadding(key, this.p.layers.length) ? this.mu : undefined;
+    const inverse = this.fourier(v, ln.gate, nOut + tn, `${key}.inv`, undefined, mu);
     const y = this.truncate(inverse, cut(ln.gate), `${key}.invt`);
     const io = this.open(y, `${key}.io`);
     this.guardInverse(sum, y, normSite(this.p, site));
@@ -136,9 +139,13 @@ class Lowering extends GuardedBuilder {
     const by = (f: number): number => p.fx + p.fw - f;
     const biased = (t: 'q' | 'k' | 'v', n: Ring): Wire => {
       const W = this.matrix(l, `W${t}`, p.H + 1, p.H);
+      // μ is one more column, the bias its row of weights: 0 for padding
+      if (this.mu !== undefined) return this.linear(t === 'q' ? augmentedAsking : augmented, `${k}W${t}`, W, p.fw, n);
       const z = this.linear(t === 'q' ? asking : no, `${k}W${t}`, rows(W, 0, p.H), p.fw, n);
       return this.bias(z, `${k}W${t}`, rows(W, p.H, p.H + 1));
     };
+    const augmented = this.besideMu(no, `${k}E_n.mu`);
+    const augmentedAsking = asking === no ? augmented : this.firstRow(augmented, `${k}E_n.mu.row`);
     const centre = (z: Wire, f: number, side: 'keys' | 'queries', name: string): Wire =>
       this.gate({ op: 'centre', name, side, by: by(f) }, [z], q.nS, f, z.shape);
 
@@ -194,6 +201,10 @@ class Lowering extends GuardedBuilder {
 
   /** s + c, or F (s + c) of scores that carry the factor F already: a share truncated to ring n needs as many bits more. */
   private shifted(s: Wire, name: string, c: Matrix, factor: LengthFactor | undefined): Wire {
+    if (this.mu !== undefined) {
+      const shift = this.linear(this.mu, `${name.slice(0, -1)}c`, c, s.f, ring(s));
+      return this.gate({ op: 'addKeys', name }, [s, shift], s.n, s.f, s.shape);
+    }
     if (factor === undefined) return this.bias(s, name, c, 'head');
     const tensor = `${name}+`;
     this.tensor(tensor, 'share', ring(s) + mostDropped(factor), c);

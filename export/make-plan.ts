@@ -12,7 +12,7 @@ import { fitActivation, fitReciprocal, fitTanh } from './fit/functions.ts';
 import { trigTable } from './fit/gate.ts';
 import { PERIOD_BITS } from './guard-levels.ts';
 import type { LengthFactor } from '../protocol/program.ts';
-import { centreBits, checkPlan, LENGTH_BITS, lengthFactor, lengthScaleOf, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig } from './plan.ts'; // prettier-ignore
+import { centreBits, checkPlan, LENGTH_BITS, lengthFactor, lengthScaleOf, muRing, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig } from './plan.ts'; // prettier-ignore
 import { bits, extRing, fitInterval, fitRatios, layerReach, squareSum, tanhReach } from './plan-guard.ts';
 import { BALANCED, type PlanOptions } from './plans.ts';
 import type { Range, Ranges } from './ranges.ts';
@@ -76,7 +76,13 @@ class Planner {
     this.fz = options.fx + options.fzx;
     const { normaliser } = model;
     // texts of one length need no factor, unless centring multiplies the queries anyway
-    const scaled = options.perLength && (normaliser === '2quad_centred' || ranges.shortest < ranges.longest);
+    const hidden = options.buckets !== undefined;
+    if (hidden && normaliser !== '2quad')
+      throw new RefusedError(
+        'plan: centred scores need the number of tokens, which hidden lengths keep from the parties',
+        'distil a student with softmax_act 2quad, or export without --hide-length',
+      );
+    const scaled = options.perLength && !hidden && (normaliser === '2quad_centred' || ranges.shortest < ranges.longest);
     this.factor = scaled ? lengthFactor({ per_length: LENGTH_BITS, longest: ranges.longest, normaliser }) : undefined;
     this.progress = progress;
     if (options.guard && model.bounds === undefined) throw new Error('a guarded plan needs the bounds of its weights');
@@ -120,11 +126,12 @@ class Planner {
       nC: 24 + bits(Math.max(32, 2 * this.big('logits'), this.bounds?.logits ?? 0)) + 1,
       n_mu: 0,
       normaliser: m.normaliser,
-      length: 'public',
+      length: c.buckets === undefined ? 'public' : 'secret',
       guard: c.guard,
       ...(this.bounds && { reach: { embedding: this.bounds.embedding, logits: this.bounds.logits }, eps: m.eps }),
       shortest: st.shortest,
-      longest: st.longest,
+      longest: this.longest,
+      ...(c.buckets && { buckets: c.buckets }),
       ...(this.factor === undefined ? {} : { per_length: this.factor.bits }),
       ...(c.clsOnly ? { cls_only: true } : {}),
       calibration_sha256: st.sha256,
@@ -134,8 +141,14 @@ class Planner {
       layers,
       trig_tables,
     }; // prettier-ignore
-    checkPlan(plan);
-    return plan;
+    const complete = c.buckets === undefined ? plan : { ...plan, n_mu: muRing(plan) };
+    checkPlan(complete);
+    return complete;
+  }
+
+  /** Rows of the longest text, its padding included. */
+  private get longest(): number {
+    return this.c.buckets?.at(-1) ?? this.st.longest;
   }
 
   private range(name: string): Range {
@@ -207,7 +220,7 @@ class Planner {
       nPVo + c.fp + c.fv - c.fpv + drop,
       bits(c.D0 * 2 ** (2 * c.fs)) + 1,
       D.gate.b + D.drop,
-      this.bounds === undefined ? 0 : squareSum(nS - (c.fq + c.fk - c.fs), this.st.longest),
+      this.bounds === undefined ? 0 : squareSum(nS - (c.fq + c.fk - c.fs), this.longest),
     );
     const nP = NP - drop;
     const nO = this.ring(this.big(`${k}ln1.xc`) * c.mar * 2 ** fz, (reach?.norm1 ?? 0) * 2 ** fz);

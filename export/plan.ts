@@ -127,7 +127,8 @@ export interface Plan extends Scales {
   readonly nC: number;
   readonly n_mu: number;
   readonly normaliser: Normaliser;
-  readonly length: 'public';
+  /** secret: texts are padded to a bucket, the client's factor μ of ring n_mu tells real tokens. */
+  readonly length: 'public' | 'secret';
   /** Every interpreted wire is guarded: an answer is disclosed only if none left its interval. */
   readonly guard: boolean;
   /** Guarded plans: what the weights allow, and the ε of the LayerNorms. */
@@ -135,6 +136,8 @@ export interface Plan extends Scales {
   readonly eps?: number;
   readonly shortest: number;
   readonly longest: number;
+  /** Secret lengths: what texts are padded to. Absent: to `longest`. */
+  readonly buckets?: readonly number[];
   /** Scores are scaled by F ≈ √(longest / L), a factor of so many fraction bits (`lengthScale`): D keeps one range. Absent: not. */
   readonly per_length?: number;
   /** The last layer computes the first token's row alone, all the classifier reads. Absent: every row. */
@@ -196,6 +199,19 @@ export function centreBits(plan: Pick<Plan, 'normaliser' | 'shortest' | 'longest
   return { keys, queries };
 }
 
+/** Widest ring in which μ is used: with E_n, in scores, in the LayerNorms whose padding rows it clears. */
+export function muRing(p: Pick<Plan, 'norm' | 'fx' | keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers'>): number {
+  const clears = normSites(p).flatMap(({ key, ft, nOut }) => {
+    const { gate } = p.norm[key]!;
+    return clearsPadding(key, p.layers.length) ? [nOut + ft + gate.f_out - p.fx + cut(gate)] : [];
+  });
+  return Math.max(...clears, ...p.layers.flatMap((q) => [q.nEx, q.nS]));
+}
+
+/** Whether a LayerNorm makes the rows of padding 0: those that a layer's attention reads. */
+export const clearsPadding = (key: string, layers: number): boolean =>
+  key === 'emb' || (key.endsWith('.ln2') && key !== `${layers - 1}.ln2`);
+
 /** Fraction bits of F: enough for denominators within 12 % of what the length makes them. */
 export const LENGTH_BITS = 3;
 
@@ -237,7 +253,19 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     `${String(p.normaliser)}: the masked suite runs 2quad and 2quad_centred`,
     'distil a student with softmax_act 2quad or 2quad_centred first (train-distill student)',
   );
-  need(p.length === 'public', 'length', `${String(p.length)}: this suite runs public lengths`, REFIT);
+  need(p.length === 'public' || p.length === 'secret', 'length', `${String(p.length)}: public or secret`, REFIT);
+  need(
+    p.length === 'public' || p.normaliser === '2quad',
+    '2quad_centred needs a public length (no padding rows)',
+    'the mean of its scores divides by the number of tokens',
+    'distil a student with softmax_act 2quad, or export without hidden lengths',
+  );
+  need(
+    p.length === 'public' || p.per_length === undefined,
+    'scores scaled by the length need a public length',
+    `factor of ${p.per_length ?? 0} bits`,
+    REFIT,
+  );
   need(typeof p.guard === 'boolean', 'guard', `${String(p.guard)}: on or off`, REFIT);
   need(
     Number.isInteger(p.shortest) && Number.isInteger(p.longest) && 1 <= p.shortest && p.shortest <= p.longest,
@@ -310,6 +338,10 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     atMost(`${key}: product ring above 64`, nOut + tn, WORD, `wire ${key}.n`, SHORTER);
     atLeast(`${key}: sum of squares ring below the Fourier opening`, r.N - r.drop, r.gate.b, `wire ${key}.v`, REFIT);
     atMost(`${key}: wide ring above 128`, nOut + tn + cut(r.gate), WIDEST, `wire ${key}.inv`, SHORTER);
+  }
+  if (p.length === 'secret') {
+    atLeast('mu ring below a ring that uses it', p.n_mu, muRing(p), 'wire mu', REFIT);
+    atMost('mu ring above 128', p.n_mu, WIDEST, 'wire mu', SHORTER);
   }
   const tanh = p.tanh;
   atLeast('pooler ring below the tanh opening', p.nPool - (p.rawP - tanh.b), tanh.b, 'wire pool.u', REFIT);

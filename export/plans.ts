@@ -29,6 +29,8 @@ export interface PlanOptions extends Scales {
   readonly head: number;
   /** Scores scaled by the length, so that the range of D does not grow with it (not in the specification). */
   readonly perLength: boolean;
+  /** Sizes that texts are padded to, so that their lengths stay hidden; absent: lengths are public. */
+  readonly buckets?: readonly number[];
   /** The last layer for the first token alone (not in the specification). */
   readonly clsOnly: boolean;
   /** Every interpreted wire is guarded (not as in the specification, whose guard is an older one). */

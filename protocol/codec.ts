@@ -97,6 +97,10 @@ const gate = z.discriminatedUnion('op', [
   z.strictObject({ ...base, op: z.literal('concat') }),
   z.strictObject({ ...base, op: z.literal('mergeHeads') }),
   z.strictObject({ ...base, op: z.literal('firstToken') }),
+  z.strictObject({ ...base, op: z.literal('padding') }),
+  z.strictObject({ ...base, op: z.literal('paddingShare') }),
+  z.strictObject({ ...base, op: z.literal('addKeys') }),
+  z.strictObject({ ...base, op: z.literal('paddedFourier'), table }),
   z.strictObject({ ...base, op: z.literal('phase') }),
   z.strictObject({ ...base, op: z.literal('lift') }),
   z.strictObject({
@@ -120,9 +124,10 @@ const few = <T extends z.ZodType>(schema: T, most: number) =>
 const program = z.strictObject({
   version: z.literal(PROGRAM_VERSION),
   suite: name,
-  length: z.literal('public'),
+  length: z.enum(['public', 'secret']),
   shortest: size,
   longest: size,
+  buckets: z.exactOptional(z.array(size).min(1).max(1024).readonly()),
   heads: size,
   hidden: size,
   vocab: size,

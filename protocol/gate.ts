@@ -12,6 +12,7 @@ import type { Dims, Shape } from './shape.ts';
  */
 export const KINDS = {
   A: 1, r: 2, A1: 3, A2: 4, R: 5, AB: 6, RA: 7, q: 8, qm: 9, r2: 10, delta: 11, rA: 12, mA: 13, AC: 14, T: 15, cells: 16,
+  beta: 17, a: 18, TA: 19,
   B: 32, share: 33, alpha: 40, rho: 41, sigma: 42, seal: 43, tag: 44,
 } as const; // prettier-ignore
 export type Kind = keyof typeof KINDS;
@@ -25,7 +26,7 @@ export const dealtShare = (kind: Kind, value: Words, pad: Words): Words =>
 
 /** The type of a wire. */
 export interface WireType {
-  readonly kind: 'share' | 'operand' | 'ext' | 'phase' | 'bits';
+  readonly kind: 'share' | 'operand' | 'ext' | 'phase' | 'bits' | 'padding';
   readonly n: number;
   readonly f: number;
   readonly shape: Shape;
@@ -50,7 +51,9 @@ export type PartyValue =
   /** Opened c = x + r mod 2^n. */
   | { readonly kind: 'phase'; readonly c: Words }
   /** XOR share of flags, 64 to a word of ring 64; every text starts a new word (see `guard`). */
-  | { readonly kind: 'bits'; readonly x: Words };
+  | { readonly kind: 'bits'; readonly x: Words }
+  /** The client's β = μ ⊕ a, a bit a row (see `padding`). */
+  | { readonly kind: 'padding'; readonly beta: Words };
 
 /** What the assistant knows of a wire: masks only, never a value. */
 export type DealerValue =
@@ -60,7 +63,9 @@ export type DealerValue =
   /** r = r_0 + r_1 mod 2^n and its top bit m (ring 1). */
   | { readonly kind: 'ext'; readonly r: Words; readonly m: Words }
   /** r = r_0 + r_1 mod 2^n. */
-  | { readonly kind: 'phase'; readonly r: Words };
+  | { readonly kind: 'phase'; readonly r: Words }
+  /** a = a_0 ⊕ a_1, a bit a row. */
+  | { readonly kind: 'padding'; readonly a: Words };
 
 /** The value itself, modulo the wire's ring. For ext the input is checked to lie in [−2^(n−2), 2^(n−2)). */
 export interface ClearValue {
@@ -68,6 +73,9 @@ export interface ClearValue {
   /** ext and phase: c and its mask r, from the tape. A function: only guards and Fourier gates need them. */
   readonly opening?: () => { readonly c: Words; readonly r: Words };
 }
+
+/** A client's message to both parties, by name: two one-hots of the embedding, the bits of `padding`. */
+export type ClientName = 'E1' | 'E2' | 'beta';
 
 /** A value about to be opened: both parties send n-bit words, the sum modulo 2^n becomes known to both. */
 export interface Opening {
@@ -99,8 +107,7 @@ export interface PartyContext {
   weight(name: string, n: number): { readonly F: Factor; readonly V: Factor };
   /** This party's additive share of a static tensor, reduced to ring n. */
   share(name: string, n: number): Words;
-  /** A client's message to both parties (`E1`, `E2` of the embedding). */
-  client(gate: Resolved, name: 'E1' | 'E2', n: number, length: number): Words;
+  client(gate: Resolved, name: ClientName, n: number, length: number): Words;
   tensor(name: string): TensorSpec;
   trig(b: number): TrigTable;
   /** Party 1 only, for oracles: the rounding words u of a truncation. Absent when serving. */
@@ -134,6 +141,8 @@ export interface ClearContext {
   weight(name: string, n: number): Words;
   readonly ids: readonly (readonly number[])[];
   readonly types: readonly (readonly number[])[];
+  /** Hidden lengths: 1 for every real token of a text, 0 for padding. */
+  readonly valid?: readonly (readonly number[])[];
   tensor(name: string): TensorSpec;
   trig(b: number): TrigTable;
 }

@@ -85,6 +85,23 @@ export interface FourierGate extends GateBase {
   /** Columns [from, to) of the input; absent: all. */
   readonly columns?: readonly [number, number];
 }
+/** The client's padding factor μ as masked bits; n = 1, (token, 1). */
+export interface PaddingGate extends GateBase {
+  readonly op: 'padding';
+}
+/** μ as additive shares in ring n. */
+export interface PaddingShareGate extends GateBase {
+  readonly op: 'paddingShare';
+}
+/** (head, keys) + (token, heads)ᵀ. */
+export interface AddKeysGate extends GateBase {
+  readonly op: 'addKeys';
+}
+/** `fourier` of its first input times an opened factor. */
+export interface PaddedFourierGate extends GateBase {
+  readonly op: 'paddedFourier';
+  readonly table: FourierTable;
+}
 /** Opens c = x + r mod 2^n: a value known modulo 2^n, for Fourier gates of period 2^b, b ≤ n, and guards. */
 export interface PhaseGate extends GateBase {
   readonly op: 'phase';
@@ -100,7 +117,10 @@ export interface GuardLevel {
   readonly offset: number;
   readonly free: number;
 }
-/** Flags, in XOR shares, the elements of an ext or phase wire that left an interval; n = 1, levels from wide to narrow. */
+/**
+ * Flags, in XOR shares, the elements of an ext or phase wire that left an interval; n = 1, levels from wide to narrow. With a
+ * padding wire as second input the flags of padding rows are 0.
+ */
 export interface GuardGate extends GateBase {
   readonly op: 'guard';
   /** 2^m cells a level. */
@@ -140,7 +160,7 @@ export interface AddGate extends GateBase {
   readonly op: 'add';
   readonly sign: 1 | -1;
 }
-/** Joins wires along the columns. */
+/** Joins wires along the columns: shares, or operands. */
 export interface ConcatGate extends GateBase {
   readonly op: 'concat';
 }
@@ -156,7 +176,7 @@ export interface FirstTokenGate extends GateBase {
 export type Gate =
   | EmbeddingGate | BiasGate | OpenGate | ExtGate | SquareGate | ProductGate | LinearGate | MatmulGate | FourierGate
   | TruncateGate | CentreGate | ScaleGate | SumGate | AddGate | ConcatGate | MergeHeadsGate | FirstTokenGate
-  | PhaseGate | LiftGate | GuardGate | LengthScaleGate; // prettier-ignore
+  | PaddingGate | PaddingShareGate | AddKeysGate | PaddedFourierGate | PhaseGate | LiftGate | GuardGate | LengthScaleGate; // prettier-ignore
 
 /** A gate whose ring has been resolved for the session's lengths, with the shapes of its input wires. */
 export type Resolved<G extends Gate = Gate> = G extends Gate
@@ -201,10 +221,12 @@ export interface TensorSpec {
 export interface Program {
   readonly version: typeof PROGRAM_VERSION;
   readonly suite: string;
-  /** Public: each text runs at its own length; every row is valid. */
-  readonly length: 'public';
+  /** public: each text runs at its own length, every row is valid. secret: at a bucket's; the client's μ tells real rows. */
+  readonly length: 'public' | 'secret';
   readonly shortest: number;
   readonly longest: number;
+  /** Secret lengths: the numbers of tokens that texts are padded to, ascending up to `longest`. */
+  readonly buckets?: readonly number[];
   readonly heads: number;
   readonly hidden: number;
   readonly vocab: number;

@@ -32,6 +32,9 @@ export function resolve(program: Program, dims: Dims): Resolved[] {
         `a text of ${length} tokens; the model was calibrated for ${program.shortest} to ${program.longest}`,
         'shorten the text, or export with a larger maximum length',
       );
+  for (const length of dims.lengths)
+    if (program.buckets?.includes(length) === false)
+      throw new PlanError(`a text of ${length} tokens, not of a bucket (${program.buckets.join(', ')})`, 'pad it');
   const bits = centringBits(dims);
   const ring = (n: Ring): number => (typeof n === 'number' ? n : n.base + bits[n.plus]);
   return program.gates.map((gate) => ({
@@ -116,7 +119,8 @@ function checkGuard({ gates, guard = [] }: Program): void {
  */
 function sessions(program: Program): Dims[] {
   const byBits = new Map<string, number>();
-  for (let L = program.shortest; L <= program.longest; L++) {
+  const legal = program.buckets ?? Array.from({ length: program.longest - program.shortest + 1 }, (_, i) => program.shortest + i); // prettier-ignore
+  for (const L of legal) {
     const { k, e } = centreConstants(L);
     byBits.set(`${k},${e}`, L);
   }
@@ -140,10 +144,22 @@ const MAX_LENGTH = 1 << 16;
 export function checkProgram(program: Program, sha256: Hash<string>): void {
   must(program.version === PROGRAM_VERSION, `version ${program.version}, this is version ${PROGRAM_VERSION}`);
   must(program.suite === MASKED, `unknown suite ${program.suite}`);
-  must(program.length === 'public', `unknown length mode ${program.length as string}`);
+  const hidden = program.gates.filter(({ op }) => op === 'padding').length;
+  must(['public', 'secret'].includes(program.length), `unknown length mode ${program.length as string}`);
+  must(hidden === (program.length === 'secret' ? 1 : 0), `${hidden} padding factors of a ${program.length} length`);
   const { shortest, longest } = program;
   must(1 <= shortest && shortest <= longest && longest <= MAX_LENGTH, `lengths ${shortest} to ${longest}`);
   must(program.heads >= 1 && program.hidden % program.heads === 0, `${program.hidden} columns, ${program.heads} heads`);
+  const { buckets } = program;
+  must(
+    (buckets !== undefined) === (program.length === 'secret'),
+    'buckets are for secret lengths, and these need them',
+  );
+  const ascending = buckets?.every((size, i) => size > (buckets[i - 1] ?? shortest - 1)) ?? true;
+  must(
+    ascending && (buckets?.at(-1) ?? longest) === longest,
+    `buckets ${buckets?.join(', ')} of ${shortest} to ${longest} tokens`,
+  );
   checkStructure(program);
   for (const dims of sessions(program)) {
     const output = wireTypes(program, dims)[program.output]!;
@@ -153,7 +169,8 @@ export function checkProgram(program: Program, sha256: Hash<string>): void {
   }
   for (const [b, table] of Object.entries(program.trig)) checkTrig(Number(b), table);
   const trig = trigOf(program);
-  for (const gate of program.gates) if (gate.op === 'fourier') checkDigest(gate, trig(gate.table.b), sha256);
+  for (const gate of program.gates)
+    if (gate.op === 'fourier' || gate.op === 'paddedFourier') checkDigest(gate, trig(gate.table.b), sha256);
 }
 
 function checkTrig(b: number, { l, hiCos, hiSin, loCos, loSin }: TrigTable): void {
@@ -167,7 +184,11 @@ function checkTrig(b: number, { l, hiCos, hiSin, loCos, loSin }: TrigTable): voi
   throw new PlanError(`trig table of period 2^${b} is malformed`, 'export the model again');
 }
 
-function checkDigest(gate: Extract<Gate, { op: 'fourier' }>, trig: TrigTable, sha256: Hash<string>): void {
+function checkDigest(
+  gate: Extract<Gate, { op: 'fourier' | 'paddedFourier' }>,
+  trig: TrigTable,
+  sha256: Hash<string>,
+): void {
   need(
     gate,
     fourierDigest(gate.table, trig, sha256) === gate.table.digest,

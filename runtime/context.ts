@@ -1,5 +1,5 @@
 /** What a party's gates draw on: masks of the session, static data of the model, the client's message. */
-import type { Kind, PartyContext } from '../protocol/gate.ts';
+import type { ClientName, Kind, PartyContext } from '../protocol/gate.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
 import { tensorsOf, trigOf } from '../protocol/resolve.ts';
 import type { Dims } from '../protocol/shape.ts';
@@ -89,7 +89,7 @@ export interface PartyInputs {
   /** Party 1: what the assistant dealt. */
   readonly corrections?: Corrections;
   /** The client's message; asked for when it is there. */
-  readonly client: (name: 'E1' | 'E2') => Words;
+  readonly client: (name: ClientName) => Words;
   /** Oracles only: party 1's rounding words. */
   readonly rounding?: (gate: Resolved, u: Words) => void;
 }

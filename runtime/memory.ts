@@ -4,12 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import { staticWords } from '../export/bundle/static.ts';
-import type { ClearContext } from '../protocol/gate.ts';
+import type { ClearContext, ClientName, Kind } from '../protocol/gate.ts';
 import { clientEmbedding, tableRows } from '../protocol/gates/embedding.ts';
-import type { EmbeddingGate, Program, Resolved } from '../protocol/program.ts';
+import { clientPadding } from '../protocol/gates/padding.ts';
+import type { Program, Resolved } from '../protocol/program.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { rowCount } from '../protocol/shape.ts';
-import { add, resize, sub, type Factor, type Words } from '../ring/index.ts';
+import { add, resize, sub, xor, type Factor, type Words } from '../ring/index.ts';
 import { extract } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
 import { unseal, type Sealed } from '../protocol/disclosure.ts';
@@ -49,6 +50,8 @@ export interface MemoryRun {
 export interface Tokens {
   readonly ids: readonly number[];
   readonly types: readonly number[];
+  /** Hidden lengths: 1 for every real token, 0 for padding. Absent: all are real. */
+  readonly valid?: readonly number[];
 }
 
 /** The tape of a run from its rounding words and the masks of both parties. */
@@ -118,7 +121,7 @@ export async function runInMemory(
       dims,
       data: staticData(model.parties[party]),
       masks: masks[party],
-      client: (name: 'E1' | 'E2') => client[name],
+      client,
     };
     const context = partyContext(
       party,
@@ -171,29 +174,32 @@ export const seededMasks = (seed: string | number, index: number): readonly [Mas
   return [maskSource(k0), maskSource(k1)];
 };
 
+/** The client's messages; a program without an embedding asks its client for nothing. */
 function clientInput(
   program: Program,
   texts: readonly Tokens[],
   masks: readonly [MaskSource, MaskSource],
-): { E1: Words; E2: Words } {
+): (name: ClientName) => Words {
   const dims = { lengths: texts.map(({ ids }) => ids.length), heads: program.heads };
   const gates = resolve(program, dims);
-  const index = gates.findIndex(({ op }) => op === 'embedding');
-  // A program without an embedding asks its client for nothing.
-  if (index < 0)
-    return { E1: { n: 1, length: 0, data: new Uint32Array(0) }, E2: { n: 1, length: 0, data: new Uint32Array(0) } };
-  const gate = gates[index] as Resolved<EmbeddingGate>;
   const tokens = rowCount('token', dims);
-  const mask = (kind: 'A1' | 'A2', length: number): Words =>
-    add(masks[0](index, kind, gate.n, length), masks[1](index, kind, gate.n, length));
-  const [A1, A2] = [mask('A1', tokens * tableRows(gate)), mask('A2', tokens * gate.split)];
-  return clientEmbedding(
-    gate,
-    texts.flatMap(({ ids }) => ids),
-    texts.flatMap(({ types }) => types),
-    A1,
-    A2,
-  );
+  const words = new Map<ClientName, Words>();
+  gates.forEach((gate, index) => {
+    const own = (kind: Kind, n: number, length: number) =>
+      masks.map((m) => m(index, kind, n, length)) as [Words, Words];
+    if (gate.op === 'padding') {
+      const valid = texts.map(({ ids, valid: given }) => given ?? ids.map(() => 1));
+      words.set('beta', clientPadding(valid, xor(...own('beta', 1, tokens))));
+    }
+    if (gate.op !== 'embedding') return;
+    const ids = texts.flatMap((text) => text.ids);
+    const types = texts.flatMap((text) => text.types);
+    const A1 = add(...own('A1', gate.n, tokens * tableRows(gate)));
+    const A2 = add(...own('A2', gate.n, tokens * gate.split));
+    const { E1, E2 } = clientEmbedding(gate, ids, types, A1, A2);
+    words.set('E1', E1).set('E2', E2);
+  });
+  return (name) => words.get(name)!;
 }
 
 /** Two exchanges that hand each other their messages, round by round. */

@@ -44,7 +44,7 @@ export class BurntSids {
 }
 
 /** Kinds whose leaves a client may have: the masks of its own input. */
-const CLIENT_KINDS: ReadonlySet<Kind> = new Set(['A1', 'A2']);
+const CLIENT_KINDS: ReadonlySet<Kind> = new Set(['A1', 'A2', 'beta']);
 
 /** One session of a party; every method is a step that only its state allows. */
 export class PartySession {

@@ -95,16 +95,22 @@ export interface Leaves {
   /** Leaves of this party's masks A1 and A2 of the embedding gate. */
   readonly A1: Uint8Array;
   readonly A2: Uint8Array;
+  /** Leaf of the bits that mask μ; only where lengths are hidden. */
+  readonly beta?: Uint8Array;
 }
 
-export const encodeLeaves = (l: Leaves): Uint8Array => concat(l.nonces.party0, l.nonces.party1, l.sid, l.A1, l.A2);
+export const encodeLeaves = (l: Leaves): Uint8Array =>
+  concat(l.nonces.party0, l.nonces.party1, l.sid, l.A1, l.A2, ...(l.beta === undefined ? [] : [l.beta]));
 
+/** Bytes of a LEAVES message; one leaf more where lengths are hidden. */
 export const LEAVES_BYTES = 5 * HASH_BYTES;
+export const HIDDEN_LEAVES_BYTES = LEAVES_BYTES + HASH_BYTES;
 
 /** The parts of a LEAVES message; its length has been checked by the channel. */
 export function decodeLeaves(bytes: Uint8Array): Leaves {
   const part = (i: number): Uint8Array => bytes.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES);
-  return { nonces: { party0: part(0), party1: part(1) }, sid: part(2), A1: part(3), A2: part(4) };
+  const leaves = { nonces: { party0: part(0), party1: part(1) }, sid: part(2), A1: part(3), A2: part(4) };
+  return bytes.length === LEAVES_BYTES ? leaves : { ...leaves, beta: part(5) };
 }
 
 /** What a party counted at its socket to the other party, for one session. */

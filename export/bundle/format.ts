@@ -79,4 +79,6 @@ export interface ClientProgram {
   readonly longest: number;
   /** Answers come with tags and may be withheld. Absent: no. */
   readonly guarded?: boolean;
+  /** Lengths are hidden: texts are padded to the next of these sizes, ascending. `gate`: index of the padding factor. Absent: public. */
+  readonly padding?: { readonly gate: number; readonly buckets: readonly number[] };
 }

@@ -146,6 +146,9 @@ export function clientProgram(program: Program): ClientProgram {
     shortest: program.shortest,
     longest: program.longest,
     ...(program.guard === undefined ? {} : { guarded: true }),
+    ...(program.buckets && {
+      padding: { gate: program.gates.findIndex(({ op }) => op === 'padding'), buckets: program.buckets },
+    }),
   };
 }
 

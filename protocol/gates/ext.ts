@@ -10,12 +10,13 @@
  * Error: none. Cost: one round, n bits opened and 2 (lift − n) dealt a word.
  */
 import { RefusedError } from '../../common/errors.ts';
-import { add, addScalar, resize, toBigInts, topBit, type Words } from '../../ring/index.ts';
+import { add, addScalar, resize, select, toBigInts, topBit, zeros, type Words } from '../../ring/index.ts';
 import { MAX_RING, cost, kinds, need, ringFits, scaleIs, shapeIs, share } from '../check.ts';
-import type { GateDefinition } from '../gate.ts';
+import type { ClearContext, GateDefinition } from '../gate.ts';
 import { reduce } from '../layout.ts';
 import type { ExtGate } from '../program.ts';
-import { count } from '../shape.ts';
+import { count, type Shape } from '../shape.ts';
+import { bitsOf, everyElement } from './padding.ts';
 
 const quarter = (n: number): bigint => 1n << BigInt(n - 2);
 
@@ -72,7 +73,7 @@ export const ext: GateDefinition<ExtGate> = {
   },
   clear(gate, [v], context) {
     const x = reduce(v!.x, gate.n);
-    inRange(gate.name, x);
+    inRange(gate.name, context.valid === undefined ? x : onlyValid(x, gate.shape, context));
     const opening = (): { c: Words; r: Words } => {
       const r = context.fourierMask(gate, gate.n, x.length);
       return { c: addScalar(add(x, r), quarter(gate.n)), r };
@@ -80,6 +81,10 @@ export const ext: GateDefinition<ExtGate> = {
     return { x, opening };
   },
 };
+
+/** Zeros for padding rows: what becomes of them is multiplied by 0. */
+const onlyValid = (x: Words, shape: Shape, { dims, valid }: ClearContext): Words =>
+  select(everyElement(bitsOf(valid!), shape, dims), x, zeros(x.n, x.length));
 
 const magnitude = (word: bigint): bigint => (word < 0n ? -word : word);
 

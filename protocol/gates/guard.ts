@@ -14,17 +14,20 @@
  *               P/8, a window of P about the centre: the other copies of [lo, hi] lie P away and I = hi − lo < P, so only those
  *               2 P away are left. Widest: 16 cells of P, a window of 3 P: those 2 P away and beyond are out, up to 16 P.
  *   residuals   a window about one on the product of an inverse with its argument, levels of 16 cells each 8 times narrower.
+ * A padding wire as second input clears the flags of padding rows: the assistant, who knows a but not μ = β ⊕ a, deals every table
+ * twice, as it is for one β and zero for the other, and the parties look into the one that the public β names.
  * Source: masked-suite design, section 8; specification guard.py.
- * Dealt: 2^m bits an element and level. Error: none. Cost: no round, nothing opened.
+ * Dealt: 2^m bits an element and level, twice that with a padding wire. Error: none. Cost: no round, nothing opened.
  */
 import { RefusedError } from '../../common/errors.ts';
-import { concatWords, slice, toSigned, type Words } from '../../ring/index.ts';
+import { concatWords, select, slice, toSigned, type Words } from '../../ring/index.ts';
 import { cost, fixedCols, kinds, need, opensNothing, refuse, scaleIs, shapeIs } from '../check.ts';
 import type { DealerValue, GateDefinition, PartyValue, WireType } from '../gate.ts';
 import { columns } from '../layout.ts';
 import type { GuardGate, Resolved } from '../program.ts';
-import { count } from '../shape.ts';
+import { count, type Dims } from '../shape.ts';
 import { cellBits, cellTables, flagShares, guardSpan, MAX_CELL_BITS, packFlags } from './guard-cells.ts';
+import { everyElement, paddedTables, paddingBits, paddingMask } from './padding.ts';
 
 type Guard = Resolved<GuardGate>;
 
@@ -56,10 +59,23 @@ function checkShape(gate: Guard, x: WireType): void {
 /** Every level's tables, level by level. */
 const tables = (gate: Guard, r: Words): Words => concatWords(gate.levels.map((level) => cellTables(r, level, gate.m)));
 
+/** A bit a row of the text, for the tables of every element and level. */
+const rowBits = (gate: Guard, bits: Words, dims: Dims): Words => {
+  const each = everyElement(bits, gate.shape, dims);
+  return concatWords(gate.levels.map(() => each));
+};
+
+/** Of the two tables that `paddedTables` makes of each, the one for β: μ = β ⊕ a. */
+const chosen = (gate: Guard, dealt: Words, beta: Words, dims: Dims): Words => {
+  const half = dealt.length / 2;
+  return select(rowBits(gate, beta, dims), slice(dealt, half, dealt.length), slice(dealt, 0, half));
+};
+
 export const guard: GateDefinition<GuardGate> = {
   op: 'guard',
   type(gate, inputs) {
-    const [x] = kinds(gate, inputs, [inputs[0]?.kind === 'ext' ? 'ext' : 'phase']);
+    const read = inputs[0]?.kind === 'ext' ? 'ext' : 'phase';
+    const [x] = inputs.length === 1 ? kinds(gate, inputs, [read]) : kinds(gate, inputs, [read, 'padding']);
     const { m, levels } = gate;
     need(gate, gate.n === 1, `flags in ring ${gate.n}`, 'flags are bits: declare ring 1');
     need(
@@ -91,16 +107,22 @@ export const guard: GateDefinition<GuardGate> = {
     checkShape(gate, x);
     return { kind: 'bits', n: 1, f: gate.f, shape: gate.shape };
   },
-  cost: (gate, _, dims) => cost({ dealtBits: 2 ** gate.m * gate.levels.length * count(gate.shape, dims) }),
+  cost: (gate, inputs, dims) =>
+    cost({ dealtBits: inputs.length * 2 ** gate.m * gate.levels.length * count(gate.shape, dims) }),
   error: () => 0,
   deal(gate, inputs, context) {
-    context.deal(gate, 'cells', tables(gate, selected(gate, maskOf(inputs[0]))));
+    const all = tables(gate, selected(gate, maskOf(inputs[0])));
+    const dealt =
+      inputs.length === 1 ? all : concatWords(paddedTables(all, rowBits(gate, paddingMask(inputs[1]), context.dims)));
+    context.deal(gate, 'cells', dealt);
     return { kind: 'share' };
   },
   party: opensNothing((gate, inputs, context) => {
     const c = selected(gate, opened(inputs[0]));
-    const dealt = context.dealt(gate, 'cells', 2 ** gate.m, gate.levels.length * c.length);
-    return { kind: 'bits', x: flagShares(c, dealt, gate.levels, gate.m, gate.shape, context.dims) };
+    const words = gate.levels.length * c.length;
+    const dealt = context.dealt(gate, 'cells', 2 ** gate.m, inputs.length * words);
+    const own = inputs.length === 1 ? dealt : chosen(gate, dealt, paddingBits(inputs[1]), context.dims);
+    return { kind: 'bits', x: flagShares(c, own, gate.levels, gate.m, gate.shape, context.dims) };
   }),
   /** Refuses exactly where the shared run with this tape sets a flag. */
   clear(gate, inputs, context) {
@@ -108,7 +130,11 @@ export const guard: GateDefinition<GuardGate> = {
     const { c, r } = opening!();
     const all = tables(gate, selected(gate, r));
     const own = selected(gate, c);
-    const flags = gate.levels.map((l, i) => cellBits(own, all, l, gate.m, i * own.length));
+    const mu = inputs[1] === undefined ? undefined : everyElement(inputs[1].x, gate.shape, context.dims).data;
+    const flags = gate.levels.map((l, i) => {
+      const bits = cellBits(own, all, l, gate.m, i * own.length);
+      return mu === undefined ? bits : bits.map((bit, j) => bit & mu[j]!);
+    });
     const level = flags.find((bits) => bits.includes(1));
     if (level !== undefined) flagged(gate, selected(gate, x), level.indexOf(1));
     return { x: packFlags(flags, gate.shape, context.dims) };

@@ -1,6 +1,7 @@
 /** The masked suite: a table from op to gate. Another protocol is another table. */
 import type { GateDefinition } from '../gate.ts';
 import { add } from '../gates/add.ts';
+import { addKeys } from '../gates/add-keys.ts';
 import { bias } from '../gates/bias.ts';
 import { centre } from '../gates/centre.ts';
 import { concat } from '../gates/concat.ts';
@@ -15,6 +16,8 @@ import { linear } from '../gates/linear.ts';
 import { matmul } from '../gates/matmul.ts';
 import { mergeHeads } from '../gates/merge-heads.ts';
 import { open } from '../gates/open.ts';
+import { paddedFourier } from '../gates/padded-fourier.ts';
+import { padding, paddingShare } from '../gates/padding.ts';
 import { phase } from '../gates/phase.ts';
 import { product } from '../gates/product.ts';
 import { scale } from '../gates/scale.ts';
@@ -29,7 +32,7 @@ export type Suite = { readonly [Op in Gate['op']]: GateDefinition<Extract<Gate, 
 
 export const masked: Suite = {
   embedding, bias, open, ext, square, product, linear, matmul, fourier, truncate, centre, scale, sum, add, concat, mergeHeads,
-  firstToken, phase, lift, guard, lengthScale,
+  firstToken, phase, lift, guard, lengthScale, padding, paddingShare, addKeys, paddedFourier,
 }; // prettier-ignore
 
 /** The definition of a gate of any op. The table pairs every op with its own gate type, which TypeScript cannot follow here. */

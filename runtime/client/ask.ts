@@ -6,12 +6,13 @@ import type { Failure } from '../../common/errors.ts';
 import { PeerError, RefusedError } from '../../common/errors.ts';
 import type { ClientProgram, Manifest } from '../../export/bundle/format.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
+import { clientPadding } from '../../protocol/gates/padding.ts';
 import { unseal, type Sealed, TAG_BITS } from '../../protocol/disclosure.ts';
-import { add, decode, pack, packedBytes, slice, unpack, type Words } from '../../ring/index.ts';
+import { add, decode, pack, packedBytes, slice, unpack, xor, type Words } from '../../ring/index.ts';
 import { expand } from '../../ring/prg-web.ts';
 import { expect, type Channel } from '../channel.ts';
 import { contextBytes, encodeSession, equalBytes, fields, fromHex, hex, sidBytes, type Certificates, type SessionFields } from '../encoding.ts'; // prettier-ignore
-import { COUNTED_BYTES, decodeHello, decodeLeaves, decodeOut, encodeHello, HANDSHAKE_LIMIT, HASH_BYTES, LEAVES_BYTES, REFERENCE_BYTES, type Leaves } from '../wire.ts'; // prettier-ignore
+import { COUNTED_BYTES, decodeHello, decodeLeaves, decodeOut, encodeHello, HANDSHAKE_LIMIT, HASH_BYTES, HIDDEN_LEAVES_BYTES, LEAVES_BYTES, REFERENCE_BYTES, type Leaves } from '../wire.ts'; // prettier-ignore
 import { decodeAnswer, type Decoded } from './answer.ts';
 
 /** What a client knows of the model: its bundle's manifest and program. */
@@ -38,6 +39,11 @@ export const clientModel = (manifest: Manifest, program: ClientProgram): ClientM
 export interface Question {
   readonly ids: readonly number[];
   readonly types: readonly number[];
+}
+
+/** A text with the tokens of its bucket, where lengths are hidden: 1 for real ones, 0 for padding. */
+interface Padded extends Question {
+  readonly valid?: readonly number[];
 }
 
 /** What a session took, as the parties counted it. */
@@ -119,23 +125,36 @@ export async function askBatch(
   }
 }
 
+/** The text in the smallest bucket that holds it; itself where lengths are public. */
+export function padded(question: Question, { padding }: Pick<ClientProgram, 'padding'>): Padded {
+  const L = question.ids.length;
+  const bucket = padding?.buckets.find((size) => size >= L);
+  if (bucket === undefined) return question;
+  const fill = (value: number): number[] => new Array<number>(bucket - L).fill(value);
+  const valid = [...new Array<number>(L).fill(1), ...fill(0)];
+  return { ids: [...question.ids, ...fill(0)], types: [...question.types, ...fill(0)], valid };
+}
+
 async function converse(
   model: ClientModel,
-  questions: readonly Question[],
+  asked: readonly Question[],
   channels: readonly [Channel, Channel],
   certificates: Certificates,
   reference: Uint8Array,
   typed: () => Promise<void>,
 ): Promise<Answers> {
-  const lengths = questions.map(({ ids }) => ids.length);
+  const own = asked.map(({ ids }) => ids.length);
   const { shortest, longest, embedding, rows: tableRows, output, guarded } = model.program;
-  for (const length of lengths) {
+  for (const length of own) {
     if (length >= shortest && length <= longest) continue;
     throw new RefusedError(
       `a text of ${length} tokens; the model was calibrated for ${shortest} to ${longest}`,
       'shorten the text (--truncate cuts it)',
     );
   }
+  // the parties see the bucket, never the length
+  const questions = asked.map((question) => padded(question, model.program));
+  const lengths = questions.map(({ ids }) => ids.length);
   const session: SessionFields = { ...model.session, lengths };
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const hello = encodeHello({ session, reference, client: new Uint8Array(HASH_BYTES) });
@@ -148,10 +167,11 @@ async function converse(
     );
   });
 
+  const hidden = model.program.padding !== undefined;
   const nonce = crypto.getRandomValues(new Uint8Array(HASH_BYTES));
   const leaves = await both(channels, async (channel) => {
     await channel.send('nonce', nonce);
-    return decodeLeaves(await expect(channel, 'leaves', LEAVES_BYTES));
+    return decodeLeaves(await expect(channel, 'leaves', hidden ? HIDDEN_LEAVES_BYTES : LEAVES_BYTES));
   });
   await checkSid(leaves, session, certificates, nonce);
 
@@ -161,11 +181,13 @@ async function converse(
     return add(a!, b!);
   };
   const [A1, A2] = await Promise.all([mask('A1', tokens * tableRows), mask('A2', tokens * embedding.split)]);
+  const bits = hidden ? await Promise.all(leaves.map((l) => expand(l.beta!, 1, tokens))) : undefined;
   await typed();
   const ids = questions.flatMap((q) => q.ids);
   const types = questions.flatMap((q) => q.types);
   const { E1, E2 } = clientEmbedding(embedding, ids, types, A1, A2);
-  const message = fields(pack(E1), pack(E2));
+  const beta = bits && clientPadding(questions.map((q) => q.valid!), xor(bits[0]!, bits[1]!)); // prettier-ignore
+  const message = fields(pack(E1), pack(E2), ...(beta === undefined ? [] : [pack(beta)]));
 
   const words = questions.length * output.labels;
   const bytes = packedBytes(output.n, words);

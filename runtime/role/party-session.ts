@@ -8,7 +8,7 @@ import { rowCount, type Dims } from '../../protocol/shape.ts';
 import { pack, packedBytes, unpack, type Words } from '../../ring/index.ts';
 import { Secret } from '../../ring/secret.ts';
 import { expect, type Channel } from '../channel.ts';
-import type { PartyContext } from '../../protocol/gate.ts';
+import type { ClientName, PartyContext } from '../../protocol/gate.ts';
 import { AheadWork } from '../ahead.ts';
 import { partyContext, type PartyInputs, type PartyModel, type StaticData } from '../context.ts';
 import { COIN_BYTES, sealOutput } from '../coin.ts';
@@ -95,8 +95,11 @@ interface Prepared {
   readonly ahead: AheadWork;
   readonly dealt: DealtStream | undefined;
   /** The client's message, once it is there. */
-  input: { readonly E1: Words; readonly E2: Words } | undefined;
+  input: ClientWords | undefined;
 }
+
+/** The client's message, by name. */
+type ClientWords = Readonly<Partial<Record<ClientName, Words>>>;
 
 /** What the client asks for, as this party sees it. */
 interface Question {
@@ -107,6 +110,8 @@ interface Question {
   readonly gate: number;
   /** Words of E1 and E2. */
   readonly sizes: readonly [number, number];
+  /** The gate of the padding factor, where lengths are hidden, and its bits. */
+  readonly padding: { readonly gate: number; readonly rows: number } | undefined;
 }
 
 /**
@@ -332,7 +337,9 @@ class Serving {
     const embedding = gates[gate] as Resolved<EmbeddingGate>;
     const tokens = rowCount('token', dims);
     const sizes = [tokens * tableRows(embedding), tokens * embedding.split] as const;
-    return { own, hello, dims, embedding, gate, sizes };
+    const hidden = gates.findIndex(({ op }) => op === 'padding');
+    const padding = hidden < 0 ? undefined : { gate: hidden, rows: tokens };
+    return { own, hello, dims, embedding, gate, sizes, padding };
   }
 
   #sameExport(theirs: SessionFields, who: string): void {
@@ -350,20 +357,22 @@ class Serving {
   }
 
   /** Gives the client the leaves of its own masks and takes its message, the same at both parties. */
-  async #input(question: Question, nonces: Nonces, peer: Channel): Promise<{ E1: Words; E2: Words }> {
+  async #input(question: Question, nonces: Nonces, peer: Channel): Promise<ClientWords> {
     const { client } = this.#links;
     const session = this.#session;
-    const { gate, sizes } = question;
+    const { gate, sizes, padding } = question;
     const n = question.embedding.n;
     const [A1, A2] = (['A1', 'A2'] as const).map((kind, i) => session.clientLeaf(gate, kind, n, sizes[i]!));
-    await client.send('leaves', encodeLeaves({ nonces, sid: session.sid, A1: A1!, A2: A2! }));
-    const bytes = sizes.map((words) => packedBytes(n, words));
-    const message = await expect(client, 'input', bytes[0]! + bytes[1]! + 8);
+    const beta = padding && { beta: session.clientLeaf(padding.gate, 'beta', 1, padding.rows) };
+    await client.send('leaves', encodeLeaves({ nonces, sid: session.sid, A1: A1!, A2: A2!, ...beta }));
+    const bytes = [...sizes.map((words) => packedBytes(n, words)), ...(padding ? [packedBytes(1, padding.rows)] : [])];
+    const message = await expect(client, 'input', bytes.reduce((sum, part) => sum + part + 4, 0)); // prettier-ignore
     await peer.send('input', session.input(message));
     session.inputAgreed(await expect(peer, 'input', HASH_BYTES));
-    const [E1, E2] = parseFields(message, 2, client.peer);
+    const [E1, E2, bits] = parseFields(message, bytes.length, client.peer);
     try {
-      return { E1: unpack(E1!, n, sizes[0]), E2: unpack(E2!, n, sizes[1]) };
+      const words = { E1: unpack(E1!, n, sizes[0]), E2: unpack(E2!, n, sizes[1]) };
+      return padding === undefined ? words : { ...words, beta: unpack(bits!, 1, padding.rows) };
     } catch {
       throw new PeerError(
         'the client’s words are not of the embedding’s ring',
@@ -385,7 +394,7 @@ class Serving {
       dims,
       data: this.#data,
       masks: this.#session.masks(),
-      client: (name) => prepared.input![name],
+      client: (name) => prepared.input![name]!,
       ...(dealt === undefined ? {} : { corrections: dealt.stock }),
       ...(rounding === undefined ? {} : { rounding }),
     };

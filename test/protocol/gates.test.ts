@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ext as asExt, operand } from '../../protocol/check.ts';
 import { RefusedError } from '../../common/errors.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
+import { paddingMask } from '../../protocol/gates/padding.ts';
 import { centreConstants } from '../../protocol/gates/centre.ts';
 import { lengthConstants, lengthFraction, mostDropped } from '../../protocol/gates/length-scale.ts';
 import { definitionOf, masked } from '../../protocol/suite/masked.ts';
@@ -26,6 +27,7 @@ function held(step: Step): Words {
   if (a.kind === 'operand') return add(add(a.E, a.A), operand(b).A);
   if (a.kind === 'ext') return add(extShare(0, a, a.lift), extShare(1, asExt(b), a.lift));
   if (a.kind === 'bits' && b.kind === 'bits') return xor(a.x, b.x);
+  if (a.kind === 'padding') return xor(a.beta, paddingMask(step.dealer));
   // What a phase wire stands for: the value, once its mask is taken off.
   const { r } = step.dealer as Extract<typeof step.dealer, { kind: 'phase' }>;
   return sub((a as Extract<typeof a, { kind: 'phase' }>).c, r);
@@ -72,12 +74,15 @@ describe.each(OPS)('%s', (op) => {
           });
           const ids = made.ids?.slice(b, b + 1);
           const types = made.types?.slice(b, b + 1);
-          return run({ ...made, inputs, ...(ids && types && { ids, types }) }, one, draw);
+          const valid = made.valid?.slice(b, b + 1);
+          return run({ ...made, inputs, ...(ids && types && { ids, types }), ...(valid && { valid }) }, one, draw);
         });
         const apart = sub(concatWords(alone.map(held)), held(whole));
         // The rounding of a Fourier gate depends on its mask, that of a scaled static share on its pad: twice the declared error.
         // Everything else is exact.
-        const most = op === 'fourier' || op === 'bias' ? 2 * definitionOf(whole.gate).error(whole.gate) : 0;
+        const most = ['fourier', 'paddedFourier', 'bias'].includes(op)
+          ? 2 * definitionOf(whole.gate).error(whole.gate)
+          : 0;
         for (const difference of signedIntegers(apart)) expect(Math.abs(Number(difference))).toBeLessThanOrEqual(most);
       }),
       { numRuns: 30 },

@@ -122,6 +122,10 @@ function table(draw: Draw): FourierTable {
   }; // prettier-ignore
 }
 
+/** Real tokens of every text; the first always is one. */
+const realTokens = (draw: Draw, dims: Dims): number[][] =>
+  dims.lengths.map((L) => Array.from({ length: L }, (_, i) => (i === 0 ? 1 : draw.int(0, 1))));
+
 const cases: Record<Gate['op'], Make> = {
   embedding(draw, dims) {
     const [n, split, vocab] = [ring(draw, 4, 40), draw.int(1, 4), draw.int(3, 12)];
@@ -265,9 +269,15 @@ const cases: Record<Gate['op'], Make> = {
   concat(draw, _, inputs) {
     const [n, kind] = [ring(draw, 1, 125), rows(draw)];
     const widths = Array.from({ length: draw.int(1, 3) }, () => draw.int(1, 3));
-    const parts = widths.map((cols) => inputs.share(n + draw.int(0, 3), { rows: kind, cols }));
+    const wider = widths.map(() => n + draw.int(0, 3));
+    const outer = widths.map((cols, i) => inputs.share(wider[i]!, { rows: kind, cols }));
+    const opened = draw.int(0, 1) === 1;
+    const open: Gate[] = opened
+      ? outer.map((x, i) => ({ ...gate(`x${i}`, [x], wider[i]!, { rows: kind, cols: widths[i]! }), op: 'open' }))
+      : [];
+    const parts = outer.map((x) => (opened ? x + outer.length : x));
     const shape: Shape = { rows: kind, cols: widths.reduce((a, b) => a + b, 0) };
-    return { gates: [{ ...gate('g', parts, n, shape), op: 'concat' }] };
+    return { gates: [...open, { ...gate('g', parts, n, shape), op: 'concat' }] };
   },
   mergeHeads(draw, dims, inputs) {
     const [n, D] = [ring(draw, 1, 125), draw.int(1, 3)];
@@ -290,8 +300,46 @@ const cases: Record<Gate['op'], Make> = {
       ],
     };
   },
+  padding(draw, dims) {
+    return { gates: [{ ...gate('g', [], 1, { rows: 'token', cols: 1 }), op: 'padding' }], valid: realTokens(draw, dims) };
+  },
+  paddingShare(draw, dims) {
+    const column: Shape = { rows: 'token', cols: 1 };
+    return {
+      gates: [
+        { ...gate('mu', [], 1, column), op: 'padding' },
+        { ...gate('g', [0], ring(draw, 1, 128), column), op: 'paddingShare' },
+      ],
+      valid: realTokens(draw, dims),
+    };
+  },
+  addKeys(draw, dims, inputs) {
+    const n = ring(draw, 1, 125);
+    const shape: Shape = { rows: draw.one(['head', 'headText'] as const), cols: 'keys' };
+    const s = inputs.share(n + draw.int(0, 3), shape);
+    const c = inputs.share(n + draw.int(0, 3), { rows: 'token', cols: dims.heads });
+    return { gates: [{ ...gate('g', [s, c], n, shape), op: 'addKeys' }] };
+  },
+  paddedFourier(draw, _, inputs) {
+    const t = table(draw);
+    const n = ring(draw, t.g1 + t.g2 - t.fOut + 1, 128);
+    const shape: Shape = { rows: rows(draw), cols: draw.int(1, 3) };
+    const nMu = Math.min(128, n + draw.int(0, 3));
+    const x = inputs.share(t.b + draw.int(0, 3), shape);
+    const mu = inputs.share(nMu, shape, 2);
+    return {
+      gates: [
+        { ...gate('mu', [mu], nMu, shape), op: 'open' },
+        { ...gate('g', [x, mu + 1], n, shape, t.g1 + t.g2), op: 'paddedFourier', table: t },
+      ],
+      trig: trigTable,
+    };
+  },
   /** Values that no level may flag: the clear half refuses others (their tests are apart). */
-  guard(draw, _, inputs) {
+  guard(draw, dims, inputs) {
+    const padded = draw.int(0, 1) === 1;
+    const valid = padded ? { valid: realTokens(draw, dims) } : {};
+    const factor: Gate[] = padded ? [{ ...gate('mu', [], 1, { rows: 'token', cols: 1 }), op: 'padding' }] : [];
     const whole = draw.int(0, 1) === 1;
     const shape = whole ? anyShape(draw) : { rows: rows(draw), cols: draw.int(2, 5) };
     const { part, columns } = whole ? { part: shape, columns: undefined } : someColumns(draw, shape);
@@ -303,9 +351,11 @@ const cases: Record<Gate['op'], Make> = {
       const cells = Math.max(m, 3);
       const levels = [{ n, offset: 0, free: 2 ** (cells - 1) - 1 }];
       return {
+        ...valid,
         gates: [
           { ...gate('v', [v], n, shape), op: 'ext', lift: n + 1 },
-          { ...gate('g', [v + 1], 1, part), op: 'guard', m: cells, levels, ...(columns && { columns }) },
+          ...factor,
+          { ...gate('g', padded ? [v + 1, v + 2] : [v + 1], 1, part), op: 'guard', m: cells, levels, ...(columns && { columns }) },
         ],
       };
     }
@@ -314,9 +364,11 @@ const cases: Record<Gate['op'], Make> = {
     const levels = m > 2 && draw.int(0, 1) === 1 ? [about(n), about(n - m + 1)] : [about(n)];
     const x = inputs.share(n + draw.int(0, 3), shape, levels.at(-1)!.n - m);
     return {
+      ...valid,
       gates: [
         { ...gate('x', [x], n, shape), op: 'phase' },
-        { ...gate('g', [x + 1], 1, part), op: 'guard', m, levels, ...(columns && { columns }) },
+        ...factor,
+        { ...gate('g', padded ? [x + 1, x + 2] : [x + 1], 1, part), op: 'guard', m, levels, ...(columns && { columns }) },
       ],
     };
   },

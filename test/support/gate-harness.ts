@@ -5,6 +5,7 @@
 import { definitionOf } from '../../protocol/suite/masked.ts';
 import { dealtShare } from '../../protocol/gate.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
+import { clientPadding } from '../../protocol/gates/padding.ts';
 import type {
   ClearContext, ClearValue, DealerContext, DealerValue, Kind, Opening, PartyContext, PartyValue, WireType,
 } from '../../protocol/gate.ts'; // prettier-ignore
@@ -12,7 +13,7 @@ import type { Gate, Resolved, TensorSpec, TrigTable } from '../../protocol/progr
 import { gateType } from '../../protocol/resolve.ts';
 import type { Dims, Shape } from '../../protocol/shape.ts';
 import { RefusedError } from '../../common/errors.ts';
-import { add, resize, sub, zeros, view, type Words, slots } from '../../ring/index.ts';
+import { add, resize, sub, xor, zeros, view, type Words, slots } from '../../ring/index.ts';
 
 /** `GATE.KIND.0` and `.1`: masks; `GATE.KIND.pad`: party 0's dealt words; `static/TENSOR.B.0`, `static/TENSOR.share.pad`. */
 export type Random = (name: string, n: number, length: number) => Words;
@@ -35,6 +36,8 @@ export interface Setup {
   readonly trig?: (b: number) => TrigTable;
   readonly ids?: readonly (readonly number[])[];
   readonly types?: readonly (readonly number[])[];
+  /** Hidden lengths: 1 for every real token. */
+  readonly valid?: readonly (readonly number[])[];
   /** Keeps a refusal of a clear half in its step, instead of throwing it. */
   readonly tolerant?: boolean;
   /** Told whose half runs next. */
@@ -173,6 +176,13 @@ export function runGates(setup: Setup): Step[] {
       }
     }
 
+    if (gate.op === 'padding') {
+      const tokens = dims.lengths.reduce((a, b) => a + b, 0);
+      const beta = clientPadding(setup.valid!, xor(mask('beta', 0, 1, tokens), mask('beta', 1, 1, tokens)));
+      client.set('beta', beta);
+      counted.clientBits += beta.length;
+    }
+
     const half = (party: 0 | 1): Generator<Opening, PartyValue, Words> => {
       const context: PartyContext = {
         party,
@@ -230,6 +240,7 @@ export function runGates(setup: Setup): Step[] {
       weight: (name, n) => resize(setup.tensors![name]!.W, n),
       ids: setup.ids ?? [],
       types: setup.types ?? [],
+      ...(setup.valid && { valid: setup.valid }),
       tensor,
       trig,
     };

@@ -41,6 +41,10 @@ export const references: Partial<Record<Gate['op'], Reference>> = {
         return v + (factor.centred ? shifted(c * m * BigInt(L), s + Math.ceil(Math.log2(L))) : shifted(c * m, s));
       }),
     ),
+  addKeys: (_: Of<'addKeys'>, { inputs: [s, c], heads }) => {
+    const each = s!.length / heads;
+    return s!.map((row, i) => row.map((v, j) => v + c![j]![Math.floor(i / each)]!));
+  },
   lengthScale: ({ by, factor }: Of<'lengthScale'>, { inputs: [x], length }) => {
     const { m, s } = factorOf(factor, length);
     return x!.map((row) => row.map((v) => shifted(v * m, by + s)));

@@ -5,7 +5,7 @@ import type { WireType } from '../../protocol/gate.ts';
 import type { FourierTable, Gate, Resolved, TensorSpec, TrigTable } from '../../protocol/program.ts';
 import { gateType } from '../../protocol/resolve.ts';
 import type { Dims, Shape } from '../../protocol/shape.ts';
-import { fromBigInts, type Words } from '../../ring/index.ts';
+import { fromBigInts, zeros, type Words } from '../../ring/index.ts';
 import { runGates, type Input, type Setup, type Step } from './gate-harness.ts';
 import { decode, integers, readVector, type Encoded, type SpecCase, type SpecTable } from './spec-vectors.ts';
 
@@ -144,6 +144,18 @@ const planners: Record<string, Planner> = {
       { ...base('t', [1], n_out, shape, table.fOut), op: 'truncate', by: drop },
     ];
     const tables = trigTables();
+    const mu = c.inputs['mu'];
+    if (mu !== undefined) {
+      const nMu = c.params['n_mu']!;
+      const factor: Input = { n: nMu, f: 0, shape, get shares() { return [zeros(nMu, mu.v.length), decode(mu, nMu)] as const; } }; // prettier-ignore
+      const padded: Gate[] = [
+        { ...base('mu', [1], nMu, shape), op: 'open' },
+        { ...base('y', [0, 2], n_out + drop, shape, table.g1 + table.g2), op: 'paddedFourier', table },
+        { ...base('t', [3], n_out, shape, table.fOut), op: 'truncate', by: drop },
+      ];
+      const inputs = [input(c, 'x', table.b, shape), factor];
+      return { setup: { dims, inputs, gates: padded, trig: (b) => tables.get(b)! }, names: plainName };
+    }
     return {
       setup: { dims, inputs: [input(c, 'x', table.b, shape)], gates, trig: (b) => tables.get(b)! },
       names: plainName,

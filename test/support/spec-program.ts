@@ -7,13 +7,25 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Matrix } from '../../export/lower.ts';
 import type { Folded, IntegerTensor, Plan } from '../../export/plan.ts';
-import { dealtShare, KINDS, type DealerContext, type DealerValue, type Kind, type PartyContext, type PartyValue } from '../../protocol/gate.ts'; // prettier-ignore
+import { dealtShare, KINDS, type ClientName, type DealerContext, type DealerValue, type Kind, type PartyContext, type PartyValue } from '../../protocol/gate.ts'; // prettier-ignore
 import { clientEmbedding, tableRows } from '../../protocol/gates/embedding.ts';
 import type { EmbeddingGate, Program, Resolved } from '../../protocol/program.ts';
 import { resolve, tensorsOf, trigOf } from '../../protocol/resolve.ts';
 import { definitionOf } from '../../protocol/suite/masked.ts';
-import { filled } from './gate-harness.ts';
-import { add, concatWords, fromBigInts, fromNumbers, resize, sub, view, zeros, type Words } from '../../ring/index.ts';
+import { clientPadding } from '../../protocol/gates/padding.ts';
+import { filled, seeded } from './gate-harness.ts';
+import {
+  add,
+  concatWords,
+  fromBigInts,
+  fromNumbers,
+  resize,
+  sub,
+  view,
+  xor,
+  zeros,
+  type Words,
+} from '../../ring/index.ts';
 import { execute, type Execution, type Opened } from '../../runtime/execute.ts';
 import { vectorFiles, VECTORS, type Encoded } from './spec-vectors.ts';
 
@@ -95,7 +107,7 @@ export const readTensors = (file: string): Map<string, IntegerTensor> => specTen
 export const specFolded = (file: string): Folded => readTensors(file);
 export const readJson = <T>(file: string): T => JSON.parse(Buffer.from(bytesOf(file)).toString('utf8')) as T;
 
-/** Program folders by their plan: what runs here is public and unguarded. Anything unknown fails. */
+/** Program folders by their plan: what runs here is unguarded, as our guards are newer. Anything unknown fails. */
 export function programFolders(): { name: string; dir: string; plan: Plan; runs: boolean }[] {
   return vectorFiles()
     .filter((name) => name.startsWith('program_'))
@@ -105,7 +117,7 @@ export function programFolders(): { name: string; dir: string; plan: Plan; runs:
       const { length, guard } = plan as { length: string; guard: unknown };
       if (!['public', 'secret'].includes(length) || typeof guard !== 'boolean')
         throw new Error(`${dir}: unknown kind of program`);
-      return { name, dir, plan, runs: length === 'public' && !guard };
+      return { name, dir, plan, runs: !guard };
     });
 }
 
@@ -146,7 +158,15 @@ export async function runSpecProgram(
   const dims = { lengths: [test.ids.length], heads: program.heads };
   const gates = resolve(program, dims);
   const used = new Set<string>();
+  // the specification's client sends μ itself as an operand; ours sends bits, under masks of its own
+  const bits = new Map<string, Words>();
+  const ours = (name: string, n: number, length: number): Words => {
+    const words = bits.get(name) ?? seeded(bits.size + 1)(name, n, length);
+    bits.set(name, words);
+    return words;
+  };
   const random = (name: string, n: number, length: number): Words => {
+    if (/^mu\.(bits|share)\./.test(name)) return ours(name, n, length);
     const entry = test.random[name];
     if (entry === undefined) throw new Error(`${name}: not a word of the specification`);
     if (entry.bits !== n || entry.v.length !== length)
@@ -184,7 +204,7 @@ export async function runSpecProgram(
   const dealerValues: DealerValue[] = [];
   for (const gate of gates) {
     dealerValues.push(definitionOf(gate).deal(gate, gate.in.map((wire) => dealerValues[wire]!), dealer)); // prettier-ignore
-    if (gate.op === 'fourier') {
+    if (gate.op === 'fourier' || gate.op === 'paddedFourier') {
       const { v } = test.random[`${gate.name}.r.0`]!;
       const r = ([0, 1] as const).map((i) => random(`${gate.name}.r.${i}`, gate.table.b, v.length));
       fourierMasks.set(gate.name, add(r[0]!, r[1]!));
@@ -203,6 +223,13 @@ export async function runSpecProgram(
     A('A1', tableRows(embedding)),
     A('A2', embedding.split),
   );
+
+  const hidden = gates.some(({ op }) => op === 'padding');
+  const a = (i: 0 | 1): Words => ours(`mu.bits.beta.${i}`, 1, test.ids.length);
+  const messages: Partial<Record<ClientName, Words>> = {
+    ...client,
+    ...(hidden && { beta: clientPadding([test.mask], xor(a(0), a(1))) }),
+  };
 
   const opened: Opened[] = [];
   const rounding = new Map<string, Words>();
@@ -244,7 +271,7 @@ export async function runSpecProgram(
       return party === 0 ? share0 : sub(value, share0);
     },
     client: (_, name, n, length) => {
-      const words = client[name];
+      const words = messages[name]!;
       if (words.n !== n || words.length !== length) throw new Error(`client message ${name}`);
       return words;
     },
@@ -258,8 +285,10 @@ export async function runSpecProgram(
   const exchange =
     (party: 0 | 1) =>
     (round: number, message: Uint8Array): Promise<Uint8Array> => {
-      (mail[round] ??= [])[party] = message;
-      waiting.get(`${1 - party} ${round}`)?.(message);
+      // A copy: both parties give back what they sent while the other may still read it.
+      const copy = message.slice();
+      (mail[round] ??= [])[party] = copy;
+      waiting.get(`${1 - party} ${round}`)?.(copy);
       const theirs = mail[round][1 - party];
       if (theirs !== undefined) return Promise.resolve(theirs);
       return new Promise((done) => waiting.set(`${party} ${round}`, done));

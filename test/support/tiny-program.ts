@@ -18,7 +18,8 @@ const [HEADS, HIDDEN, WIDE, VOCAB, SPLIT, LABELS, LONGEST] = [2, 4, 6, 7, 2, 3, 
 
 type Rest<G> = G extends Gate ? Omit<G, 'name' | 'in' | 'n' | 'f' | 'shape'> : never;
 
-export function tinyProgram(): Program {
+/** `hidden`: with a padding factor and a gate of each sort that reads one. */
+export function tinyProgram(hidden = false): Program {
   const gates: Gate[] = [];
   const tensors: Record<string, TensorSpec> = {};
   const put = (name: string, from: number[], n: Ring, f: number, shape: Shape, rest: Rest<Gate>): number =>
@@ -100,13 +101,25 @@ export function tinyProgram(): Program {
   const levels = [{ n: 16, offset: -4096, free: 2 }];
   put('0.gelu.guard', [period], 1, 10, { rows: 'token', cols: 4 }, { op: 'guard', m: 4, levels, columns: [0, 4] });
   put('0.o_S.guard', [gates.findIndex(({ name }) => name === '0.o_S')], 1, 8, keys, { op: 'guard', m: 2, levels: [{ n: 5, offset: 0, free: 2 }] }); // prettier-ignore
+  if (hidden) {
+    const bits = put('mu.bits', [], 1, 0, scalar, { op: 'padding' });
+    const mu = put('mu', [put('mu.share', [bits], 80, 0, scalar, { op: 'paddingShare' })], 80, 0, scalar, {
+      op: 'open',
+    });
+    const norm = gates.findIndex(({ name }) => name === 'emb.v');
+    put('emb.mu', [norm, mu], 68, 32, scalar, { op: 'paddedFourier', table: table(14, 3) });
+    const c = put('0.c', [mu], 5, 8, { rows: 'token', cols: HEADS }, { op: 'linear', tensor: masked('cm', 5, 1, HEADS), elementwise: false }); // prettier-ignore
+    put('0.t.mu', [st, c], 5, 8, keys, { op: 'addKeys' });
+    put('0.E_n.mu', [n, mu], 40, 10, { rows: 'token', cols: HIDDEN + 1 }, { op: 'concat' });
+    put('0.U.guard', [period, bits], 1, 10, wide, { op: 'guard', m: 4, levels });
+  }
   const y = put('0.y', gelu, 52, 32, wide, { op: 'concat' });
   const cls = put('cls', [put('0.yt', [y], 32, 12, wide, { op: 'truncate', by: 20 })], 32, 12, { rows: 'text', cols: WIDE }, { op: 'firstToken' }); // prettier-ignore
   const E_c = put('E_cls', [cls], 32, 12, { rows: 'text', cols: WIDE }, { op: 'open' });
   const output = put('logits', [E_c], 32, 24, { rows: 'text', cols: LABELS }, { op: 'linear', tensor: masked('Wc', 32, WIDE, LABELS), elementwise: false }); // prettier-ignore
 
   return {
-    version: PROGRAM_VERSION, suite: 'masked', length: 'public', shortest: 1, longest: LONGEST,
+    version: PROGRAM_VERSION, suite: 'masked', length: hidden ? 'secret' : 'public', shortest: 1, longest: LONGEST, ...(hidden && { buckets: [3, LONGEST] }),
     heads: HEADS, hidden: HIDDEN, vocab: VOCAB, labels: LABELS, gates, tensors, trig: { 14: trigTable(14), 15: trigTable(15) }, output,
     guard: gates.flatMap(({ op }, wire) => (op === 'guard' ? [wire] : [])),
   }; // prettier-ignore
