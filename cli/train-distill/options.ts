@@ -23,6 +23,14 @@ export const numeric =
     throw new InputError(`${flag} is '${text}'`, `Give ${kind}.`);
   };
 
+const balanced = (text: string): 'balanced' => {
+  if (text === 'balanced') return text;
+  throw new InputError(
+    `--class-weights is '${text}'`,
+    'Give balanced; a recipe file may hold a weight for each class.',
+  );
+};
+
 const list = (text: string): string[] => text.split(',').map((part) => part.trim());
 
 export interface ColumnFlags {
@@ -51,6 +59,10 @@ export interface TrainingFlags extends ColumnFlags {
   readonly dropout?: number;
   readonly freeze?: string[];
   readonly metric?: string;
+  readonly evaluations?: number;
+  readonly patience?: number;
+  readonly accumulate?: number;
+  readonly classWeights?: 'balanced';
   readonly stage1Steps?: number;
   readonly stage2Steps?: number;
   readonly stage1Lr?: number;
@@ -108,6 +120,18 @@ export function addTraining(command: Command, recipe: string): Command {
     .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }))
     .option('--dropout <p>', 'dropout rate in place of the configured ones', numeric('--dropout'))
     .option('--freeze <names>', 'beginnings of parameter names not to train, separated by commas', list)
+    .option('--evaluations <n>', 'evaluations on dev data per stage', numeric('--evaluations', { whole: true, min: 1 }))
+    .option(
+      '--patience <n>',
+      'end a stage after so many evaluations without a better one',
+      numeric('--patience', { whole: true, min: 1 }),
+    )
+    .option(
+      '--accumulate <k>',
+      'compute each step’s batch in k parts, for less memory',
+      numeric('--accumulate', { whole: true, min: 1 }),
+    )
+    .option('--class-weights <how>', 'balanced: all classes count alike in the loss', balanced)
     .option('--metric <name>', 'metric of the best checkpoint: accuracy, f1, matthews, pearson, spearman');
   return command;
 }
@@ -125,6 +149,10 @@ export const overrides = (flags: TrainingFlags): Overrides => ({
   batchSize: flags.batch,
   dropout: flags.dropout,
   frozen: flags.freeze,
+  evaluations: flags.evaluations,
+  patience: flags.patience,
+  accumulate: flags.accumulate,
+  classWeights: flags.classWeights,
 });
 
 export interface TrainingData {

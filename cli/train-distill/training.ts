@@ -10,6 +10,7 @@ import { predict } from '../../train/predict.ts';
 import type { Guide } from '../../train/objective.ts';
 import type { Recipe } from '../../train/recipe/recipe.ts';
 import { runRecipe } from '../../train/recipe/run.ts';
+import { WorkFolder } from '../../train/work-folder.ts';
 import { evaluationOf, measureRanges } from '../../train/report/measure.ts';
 import type { Model } from '../../train/stage.ts';
 import { progress } from '../ui/progress.ts';
@@ -47,6 +48,17 @@ const rounded = (values: Readonly<Record<string, number>>): Record<string, numbe
 
 const short = (x: number): string => (x === 0 || Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(2));
 
+/** Milliseconds between checkpoints, beside those at every evaluation. */
+const CHECKPOINT_EVERY = 300_000;
+
+const versionsOf = (engine: Engine): Record<string, string> => ({
+  toolkit: version,
+  engine: engine.name,
+  node: process.version,
+  platform: `${process.platform} ${process.arch}`,
+  processor: cpus()[0]?.model ?? 'unknown',
+});
+
 /** What the record holds of the weights given besides metrics; nothing without labelled dev data. */
 async function examine(
   { dev, engine, padId, flags }: Training,
@@ -70,9 +82,29 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
       process.stderr.write(onError.yellow(`${data.source}: ${many} texts cut to ${recipe.maxLength} tokens\n`));
     }
   }
+  const identity = {
+    command: t.command,
+    config: { ...t.config, recipe, dtype: flags.dtype },
+    dataHash: { train: train.hash, ...(dev === undefined ? {} : { dev: dev.hash }) },
+    modelHash: t.modelHash,
+    threads: engine.threads,
+    versions: versionsOf(engine),
+  };
+  const work = new WorkFolder(`${flags.out}.partial`);
+  const from = await work.open(identity);
+  if (from !== undefined && !flags.quiet) {
+    process.stderr.write(onError.dim(`going on from stage ${from.stage + 1}, step ${from.at.step}\n`));
+  }
+  let saved = Date.now();
   let finish: (() => void) | undefined;
   const result = await runRecipe({
     ...t,
+    from,
+    onPause: async ({ mark, progress: here }) => {
+      if (mark === undefined && Date.now() - saved < CHECKPOINT_EVERY) return;
+      await work.save(here());
+      saved = Date.now();
+    },
     onStage: (stage, index) => {
       finish?.();
       const bar = progress(`Stage ${index + 1} of ${recipe.stages.length}: ${stage.name}`, flags.quiet);
@@ -91,6 +123,10 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
         },
       };
     },
+  }).catch(async (error: unknown) => {
+    // Without a checkpoint there is nothing to go on from.
+    if (!(await work.hasCheckpoint())) await work.remove();
+    throw error;
   });
   finish?.();
   const examined = await examine(t, result);
@@ -106,13 +142,7 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
     modelHash: { ...t.modelHash },
     seed: recipe.seed,
     threads: engine.threads,
-    versions: {
-      toolkit: version,
-      engine: engine.name,
-      node: process.version,
-      platform: `${process.platform} ${process.arch}`,
-      processor: cpus()[0]?.model ?? 'unknown',
-    },
+    versions: versionsOf(engine),
     curve: result.curve.map((point) => ({ ...point, values: rounded(point.values) })),
     metrics: { ...result.metrics },
     ...examined,
@@ -125,6 +155,7 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
     dtype: flags.dtype,
     extra: { [RUN_RECORD_FILE]: record },
   });
+  await work.remove();
   const steps = result.curve.filter(({ values }) => 'loss' in values).length;
   return { out: flags.out, steps, seconds: Math.round(seconds * 10) / 10, ...result.metrics };
 }

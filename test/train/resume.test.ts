@@ -1,0 +1,102 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RefusedError } from '../../common/errors.ts';
+import { CounterRandom } from '../../common/random.ts';
+import { createEngine } from '../../engine/onnxruntime.ts';
+import type { Prepared } from '../../train/examples.ts';
+import { parseRecipe } from '../../train/recipe/recipe.ts';
+import { runRecipe, type RunResult } from '../../train/recipe/run.ts';
+import { WorkFolder } from '../../train/work-folder.ts';
+import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+
+function examples(count: number, seed: number): Prepared {
+  const random = new CounterRandom(seed, 'texts');
+  const encodings = Array.from({ length: count }, () => {
+    const ids = [2, ...Array.from({ length: 2 + random.int(8) }, () => 5 + random.int(4)), 3];
+    return { ids, types: ids.map(() => 0) };
+  });
+  const targets = encodings.map(({ ids }) => Number(ids.includes(5)));
+  return { encodings, targets, hash: '0'.repeat(64), source: 'made up', truncated: 0 };
+}
+
+// Two stages over several epochs, dropout as configured, the best of several evaluations.
+const stage = { losses: { labels: 1 }, steps: 14, batchSize: 8, evaluations: 4, learningRate: 1e-2 };
+const recipe = (change: object = {}) =>
+  parseRecipe({ name: 'r', for: 'teacher', stages: [{ ...stage, name: 'a', ...change }, { ...stage, name: 'b', ...change }] }, 'r'); // prettier-ignore
+const options = (change: object = {}) => ({
+  recipe: recipe(change),
+  model: { config: tinyConfig(), tensors: tinyTensors(tinyConfig()) },
+  train: examples(40, 1),
+  dev: examples(30, 2),
+  padId: 0,
+  engine: createEngine({ threads: 2 }),
+});
+const bits = ({ tensors }: RunResult): [string, Uint32Array][] =>
+  [...tensors].map(([name, { data }]) => [name, new Uint32Array(data.slice().buffer)]);
+
+let dir: string;
+beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'resume-'))));
+afterEach(() => rmSync(dir, { recursive: true }));
+
+describe('a run that is stopped and goes on from its folder', () => {
+  for (const [name, change] of [
+    ['in whole batches', {}],
+    ['in parts', { accumulate: 3 }],
+  ] as const) {
+    it(`gives the bits of the uninterrupted run, ${name}`, async () => {
+      const whole = await runRecipe(options(change));
+      let result: RunResult | undefined;
+      let stops = 0;
+      while (result === undefined) {
+        const folder = new WorkFolder(join(dir, 'run.partial'));
+        const from = await folder.open({ recipe: recipe(change) });
+        let steps = 0;
+        result = await runRecipe({
+          ...options(change),
+          from,
+          onPause: async (pause) => {
+            // Every third step is written; the process ends two steps later, which are lost.
+            if (++steps % 3 === 0) await folder.save(pause.progress());
+            if (steps === 5) throw new Error('stopped');
+          },
+        }).catch((error: Error) => {
+          if (error.message !== 'stopped') throw error;
+          stops++;
+          return undefined;
+        });
+      }
+      expect(stops).toBeGreaterThan(5);
+      expect(bits(result)).toEqual(bits(whole));
+      expect(result.curve).toEqual(whole.curve);
+      expect(result.outcomes).toEqual(whole.outcomes);
+    });
+  }
+
+  it('refuses the folder of another run and names what differs', async () => {
+    const path = join(dir, 'run.partial');
+    await new WorkFolder(path).open({ recipe: { seed: 1 } });
+    const error = await new WorkFolder(path).open({ recipe: { seed: 2 } }).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(RefusedError);
+    expect((error as Error).message).toContain('recipe.seed was 1 and is 2');
+    expect(readdirSync(path)).toEqual(['run-identity.json']);
+  });
+});
+
+describe('a stage', () => {
+  it('computes a batch in parts as in one, but for rounding', async () => {
+    const one = { accumulate: 1, dropout: 0, steps: 3, evaluations: 1 };
+    const [whole, parts] = [await runRecipe(options(one)), await runRecipe(options({ ...one, accumulate: 3 }))];
+    const losses = ({ curve }: RunResult): number[] => curve.flatMap(({ values }) => values['loss'] ?? []);
+    losses(parts).forEach((loss, i) =>
+      expect(Math.abs(loss - losses(whole)[i]!)).toBeLessThan(1e-4 * losses(whole)[i]!),
+    );
+  });
+
+  it('ends when patience runs out', async () => {
+    // At a rate near 0 nothing improves after the first evaluation.
+    const { outcomes } = await runRecipe(options({ learningRate: 1e-30, evaluations: 14, patience: 3 }));
+    expect(outcomes.map(({ steps }) => steps)).toEqual([4, 4]);
+  });
+});
