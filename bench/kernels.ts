@@ -39,7 +39,7 @@ export interface BenchOptions {
 
 export const FULL: BenchOptions = {
   shapes: [
-    [128, 768, 3072],
+    [128, 768, 768],
     [25, 384, 1536],
     [1, 768, 768],
   ],
