@@ -163,20 +163,22 @@ export interface TrainingData {
   readonly regression: boolean;
 }
 
-/** @throws InputError unless exactly one source is given, or the data cannot be read */
+/** A task's data, or files in place of its parts, or files alone. @throws InputError if none is given or readable */
 export async function trainingData(flags: TrainingFlags & { readonly regression?: boolean }): Promise<TrainingData> {
-  if ((flags.task === undefined) === (flags.train === undefined)) {
-    throw new InputError('give either --task or --train', `Tasks: ${[...TASK_NAMES, ...GLUE_NAMES].join(', ')}.`);
+  if (flags.task === undefined && flags.train === undefined) {
+    throw new InputError('give --task or --train', `Tasks: ${[...TASK_NAMES, ...GLUE_NAMES].join(', ')}.`);
   }
   if (flags.task !== undefined) {
-    if (flags.dev !== undefined) throw new InputError('--dev with --task', 'The task brings its own dev data.');
     const { labels, regression } = taskInfo(flags.task);
     if (flags.regression === true && !regression) {
       throw new InputError(`--regression with --task ${flags.task}`, 'The task has classes.');
     }
     const options = { folder: flags.glue };
-    const train = await loadTaskPart(flags.task, 'train', options);
-    return { train, dev: await loadTaskPart(flags.task, 'dev', options), labels, regression };
+    const { task } = flags;
+    // A file given takes the place of that part of the task.
+    const part = (name: 'train' | 'dev', file: string | undefined): Promise<Dataset> =>
+      file === undefined ? loadTaskPart(task, name, options) : readExamples(file, flags);
+    return { train: await part('train', flags.train), dev: await part('dev', flags.dev), labels, regression };
   }
   const train = await readExamples(flags.train!, flags);
   const dev = flags.dev === undefined ? undefined : await readExamples(flags.dev, flags);
