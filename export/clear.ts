@@ -7,11 +7,11 @@ import { RefusedError } from '../common/errors.ts';
 import type { ClearContext, ClearValue } from '../protocol/gate.ts';
 import { KINDS } from '../protocol/gate.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
+import { bucketOf, padText, type PaddedTokens } from '../protocol/gates/padding.ts';
 import { resolve, tensorsOf, trigOf } from '../protocol/resolve.ts';
 import { definitionOf } from '../protocol/suite/masked.ts';
 import { expand, extract, leaf } from '../ring/prg-node.ts';
 import { decode, fromNumbers, resize, type Words } from '../ring/index.ts';
-import type { Encoding } from '../data/tokenizer.ts';
 
 /** Where the rounding words u ∈ [0, 2^by) and the Fourier masks r ∈ [0, 2^b) of a run come from. */
 export interface Tape {
@@ -30,9 +30,6 @@ export function seededTape(seed: number | string, program: Program): Tape {
     fourierMask: (gate, b, length) => draw(gate, KINDS.r, b, length),
   };
 }
-
-/** A text; where lengths are hidden it has the tokens of its bucket, and `valid` is 1 for the real ones (absent: all). */
-export type PaddedText = Encoding & { readonly valid?: readonly number[] };
 
 /** Plaintext integers of a tensor in a ring. */
 export type Integers = (name: string, n: number) => Words;
@@ -55,19 +52,19 @@ export function integersOf(
 }
 
 /**
- * Runs a program on texts, stacked as in a session.
+ * Runs a program on texts, stacked as in a session; where lengths are hidden, padded to their buckets.
  * @param seen called with every wire, in program order
  * @throws RefusedError if a value leaves the range of its opening: a secured run would answer at random
  */
 export function interpret(
   program: Program,
   integers: Integers,
-  texts: readonly PaddedText[],
+  given: readonly PaddedTokens[],
   tape: Tape,
   seen?: (gate: Resolved, value: Words) => void,
 ): Words {
+  const texts = given.map((text) => padText(text, program.buckets));
   const dims = { lengths: texts.map((t) => t.ids.length), heads: program.heads };
-  const hidden = program.length === 'secret';
   const context: ClearContext = {
     dims,
     rounding: tape.rounding,
@@ -75,7 +72,7 @@ export function interpret(
     weight: integers,
     ids: texts.map((t) => t.ids),
     types: texts.map((t) => t.types),
-    ...(hidden && { valid: texts.map((t) => t.valid ?? t.ids.map(() => 1)) }),
+    ...(program.buckets && { valid: texts.map((t) => t.valid!) }),
     tensor: tensorsOf(program),
     trig: trigOf(program),
   };
@@ -108,12 +105,12 @@ export interface PredictOptions {
 export function fixedPredict(
   program: Program,
   integers: Integers,
-  texts: readonly PaddedText[],
+  texts: readonly PaddedTokens[],
   { seed = 0, tokens = 1024, progress }: PredictOptions = {},
 ): (Float64Array | RefusedError)[] {
   const out: (Float64Array | RefusedError)[] = [];
   const scale = program.gates[program.output]!.f;
-  const run = (batch: readonly PaddedText[], from: number): (Float64Array | RefusedError)[] => {
+  const run = (batch: readonly PaddedTokens[], from: number): (Float64Array | RefusedError)[] => {
     try {
       const tape = seededTape(`${seed}/${from}`, program);
       const logits = decode(interpret(program, integers, batch, tape), scale);
@@ -126,8 +123,9 @@ export function fixedPredict(
   };
   for (let from = 0; from < texts.length;) {
     let to = from + 1;
-    let count = texts[from]!.ids.length;
-    while (to < texts.length && (count += texts[to]!.ids.length) <= tokens) to++;
+    const size = (text: PaddedTokens): number => bucketOf(text.ids.length, program.buckets);
+    let count = size(texts[from]!);
+    while (to < texts.length && (count += size(texts[to]!)) <= tokens) to++;
     out.push(...run(texts.slice(from, to), from));
     progress?.(to, texts.length);
     from = to;

@@ -7,7 +7,7 @@ import { boundsOf } from './bounds.ts';
 import { calibrate, type Sample } from './calibrate.ts';
 import { fold } from './fold.ts';
 import { lower, type Lowered } from './lower.ts';
-import { BALANCED, makePlan, type PlanOptions } from './make-plan.ts';
+import { BALANCED, checkHiding, makePlan, type PlanOptions } from './make-plan.ts';
 import type { Folded, Plan } from './plan.ts';
 import { realModel } from './real-model.ts';
 
@@ -29,13 +29,14 @@ export interface Compiled extends Lowered {
 export async function compile(options: CompileOptions): Promise<Compiled> {
   const { config, tensors, sample, progress } = options;
   const model = realModel(config, tensors); // before the long passes: it refuses what cannot be exported
+  const chosen = options.plan ?? BALANCED;
+  checkHiding(model, chosen);
   const ranges = await calibrate(sample, {
     engine: options.engine,
     config,
     tensors,
     progress: (done, total) => progress?.('calibrate', done, total),
   });
-  const chosen = options.plan ?? BALANCED;
   const planned = chosen.guard ? { ...model, bounds: boundsOf(model) } : model;
   const plan = makePlan(planned, ranges, chosen, (what, done, total) => progress?.('plan', done, total, what));
   const folded = fold(model, plan, (done, total) => progress?.('fold', done, total));

@@ -6,6 +6,7 @@ import type { Encoding } from '../data/tokenizer.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { programCost } from '../protocol/cost.ts';
+import { bucketOf } from '../protocol/gates/padding.ts';
 import type { Measured } from './bundle/format.ts';
 import { fixedPredict, integersOf } from './clear.ts';
 import type { Lowered } from './lower.ts';
@@ -28,7 +29,7 @@ export interface FidelityOptions {
 function spread({ lowered: { program }, texts, most = TEXTS }: FidelityOptions): Encoding[] {
   const ordered = texts.toSorted((a, b) => a.ids.length - b.ids.length);
   const middle = ordered[Math.floor(ordered.length / 2)]!.ids.length;
-  const { total } = programCost(program, { lengths: [middle], heads: program.heads });
+  const { total } = programCost(program, { lengths: [bucketOf(middle, program.buckets)], heads: program.heads });
   const affordable = Math.max(2, Math.floor(MULTIPLY_ADDS / total.multiplyAdds.assistant));
   const count = Math.min(most, affordable, ordered.length);
   const step = count === 1 ? 0 : (ordered.length - 1) / (count - 1);

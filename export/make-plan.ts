@@ -50,6 +50,18 @@ export function makePlan(
   return new Planner(model, ranges, options, progress).run();
 }
 
+/**
+ * Centred scores subtract a mean over the tokens, whose number hidden lengths keep from the parties.
+ * @throws RefusedError for a model whose lengths cannot be hidden, if they are to be
+ */
+export function checkHiding({ normaliser }: Pick<RealModel, 'normaliser'>, { buckets }: PlanOptions): void {
+  if (buckets !== undefined && normaliser !== '2quad')
+    throw new RefusedError(
+      'plan: centred scores need the number of tokens, which hidden lengths keep from the parties',
+      'distil a student with softmax_act 2quad, or export without --hide-length',
+    );
+}
+
 /** What a plan depends on besides the ranges: no weights. */
 export type PlannedModel = Pick<RealModel, 'H' | 'A' | 'V' | 'eps' | 'act' | 'normaliser'> & {
   readonly layers: readonly Pick<RealModel['layers'][number], 'c'>[];
@@ -77,11 +89,7 @@ class Planner {
     const { normaliser } = model;
     // texts of one length need no factor, unless centring multiplies the queries anyway
     const hidden = options.buckets !== undefined;
-    if (hidden && normaliser !== '2quad')
-      throw new RefusedError(
-        'plan: centred scores need the number of tokens, which hidden lengths keep from the parties',
-        'distil a student with softmax_act 2quad, or export without --hide-length',
-      );
+    checkHiding(model, options);
     const scaled = options.perLength && !hidden && (normaliser === '2quad_centred' || ranges.shortest < ranges.longest);
     this.factor = scaled ? lengthFactor({ per_length: LENGTH_BITS, longest: ranges.longest, normaliser }) : undefined;
     this.progress = progress;

@@ -34,7 +34,10 @@ export function resolve(program: Program, dims: Dims): Resolved[] {
       );
   for (const length of dims.lengths)
     if (program.buckets?.includes(length) === false)
-      throw new PlanError(`a text of ${length} tokens, not of a bucket (${program.buckets.join(', ')})`, 'pad it');
+      throw new PlanError(
+        `a text of ${length} tokens, not of a bucket (${program.buckets.join(', ')})`,
+        'pad texts, and deal, for its buckets only',
+      );
   const bits = centringBits(dims);
   const ring = (n: Ring): number => (typeof n === 'number' ? n : n.base + bits[n.plus]);
   return program.gates.map((gate) => ({

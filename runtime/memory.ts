@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { staticWords } from '../export/bundle/static.ts';
 import type { ClearContext, ClientName, Kind } from '../protocol/gate.ts';
 import { clientEmbedding, tableRows } from '../protocol/gates/embedding.ts';
-import { clientPadding } from '../protocol/gates/padding.ts';
+import { clientPadding, padText, type PaddedTokens } from '../protocol/gates/padding.ts';
 import type { Program, Resolved } from '../protocol/program.ts';
 import { resolve } from '../protocol/resolve.ts';
 import { rowCount } from '../protocol/shape.ts';
@@ -44,14 +44,6 @@ export interface MemoryRun {
   readonly transcript: Uint8Array;
   /** Party 1's rounding words and the Fourier masks: what the clear interpreter needs to repeat the run. */
   readonly tape: Pick<ClearContext, 'rounding' | 'fourierMask'>;
-}
-
-/** What a text is to a program. */
-export interface Tokens {
-  readonly ids: readonly number[];
-  readonly types: readonly number[];
-  /** Hidden lengths: 1 for every real token, 0 for padding. Absent: all are real. */
-  readonly valid?: readonly number[];
 }
 
 /** The tape of a run from its rounding words and the masks of both parties. */
@@ -98,11 +90,12 @@ export function splitModel(program: Program, integers: (name: string) => Words, 
 /** Answers `texts` in one session of the seeded masks number `index`. */
 export async function runInMemory(
   model: MemoryModel,
-  texts: readonly Tokens[],
+  given: readonly PaddedTokens[],
   seed: string | number,
   index = 0,
 ): Promise<MemoryRun> {
   const { program } = model.parties[0];
+  const texts = given.map((text) => padText(text, program.buckets));
   const dims = { lengths: texts.map(({ ids }) => ids.length), heads: program.heads };
   const keys = seededKeys(seed, seededReference(index));
   const masks = [maskSource(keys[0]), maskSource(keys[1])] as const;
@@ -177,7 +170,7 @@ export const seededMasks = (seed: string | number, index: number): readonly [Mas
 /** The client's messages; a program without an embedding asks its client for nothing. */
 function clientInput(
   program: Program,
-  texts: readonly Tokens[],
+  texts: readonly PaddedTokens[],
   masks: readonly [MaskSource, MaskSource],
 ): (name: ClientName) => Words {
   const dims = { lengths: texts.map(({ ids }) => ids.length), heads: program.heads };
@@ -188,8 +181,13 @@ function clientInput(
     const own = (kind: Kind, n: number, length: number) =>
       masks.map((m) => m(index, kind, n, length)) as [Words, Words];
     if (gate.op === 'padding') {
-      const valid = texts.map(({ ids, valid: given }) => given ?? ids.map(() => 1));
-      words.set('beta', clientPadding(valid, xor(...own('beta', 1, tokens))));
+      words.set(
+        'beta',
+        clientPadding(
+          texts.map(({ valid }) => valid!),
+          xor(...own('beta', 1, tokens)),
+        ),
+      );
     }
     if (gate.op !== 'embedding') return;
     const ids = texts.flatMap((text) => text.ids);

@@ -1,5 +1,5 @@
 /** `export-shares`: a student's folder → the bundles of all roles. */
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { loadModel, requireHead } from '../../checkpoints/index.ts';
@@ -17,6 +17,7 @@ import { structure } from '../../export/trace.ts';
 import { writeExport } from '../../export/provider.ts';
 import { exists } from '../../checkpoints/files.ts';
 import type { Measured } from '../../export/bundle/format.ts';
+import { bucketOf } from '../../protocol/gates/padding.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { costByGate, costTable } from './costs.ts';
 import { addColumns, GLUE_HELP, numeric, TASK_HELP, type ColumnFlags } from '../train-distill/options.ts';
@@ -31,6 +32,7 @@ interface Flags extends ColumnFlags {
   readonly plan: string;
   readonly guard: boolean;
   readonly maxLength?: number;
+  readonly hideLength?: readonly number[];
   readonly tokenizer?: string;
   readonly seed: number;
   readonly threads: number;
@@ -69,7 +71,14 @@ async function run(dir: string, flags: Flags): Promise<void> {
   const positions = model.config.max_position_embeddings;
   if (flags.maxLength !== undefined && flags.maxLength > positions)
     throw new InputError(`--max-length ${flags.maxLength}: the model has ${positions} positions`, `Give at most ${positions}.`); // prettier-ignore
-  const cut = { maxLength: flags.maxLength ?? positions, truncation: 'longest_first' } as const;
+  const buckets = flags.hideLength;
+  const largest = buckets?.at(-1);
+  if (largest !== undefined && largest > positions)
+    throw new InputError(
+      `--hide-length ${largest}: the model has ${positions} positions`,
+      `Give at most ${positions}.`,
+    );
+  const cut = { maxLength: flags.maxLength ?? largest ?? positions, truncation: 'longest_first' } as const;
   const encodings = texts.map((e) => tokenizer.encode(e.text, e.pair, cut));
   const chosen = sample(encodings, flags.calibrateSize, flags.seed, flags.maxLength);
 
@@ -80,7 +89,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       config: model.config,
       tensors: model.tensors,
       sample: chosen,
-      plan: { ...plan, guard: flags.guard },
+      plan: { ...plan, guard: flags.guard, ...(buckets && { buckets }) },
       progress: report,
     }),
   );
@@ -110,7 +119,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
 
   const { program } = compiled;
   const length = Math.min(flags.costLength ?? median(chosen.encodings.map((e) => e.ids.length)), program.longest);
-  const costs = costByGate(program, Math.max(length, program.shortest));
+  const costs = costByGate(program, bucketOf(Math.max(length, program.shortest), program.buckets));
   if (flags.json) {
     const result = {
       command: 'export-shares',
@@ -121,6 +130,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       calibrated: chosen.encodings.length,
       shortest: program.shortest,
       longest: program.longest,
+      ...(program.buckets && { buckets: program.buckets }),
       labels,
       missedFits: missed,
       measured,
@@ -172,6 +182,14 @@ function median(values: readonly number[]): number {
   return [...values].toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
+/** `32,64,128`: ascending whole numbers. */
+function bucketList(text: string): number[] {
+  const sizes = text.split(',').map(Number);
+  if (!sizes.every((size, i) => Number.isInteger(size) && size > (sizes[i - 1] ?? 0)))
+    throw new InvalidArgumentError('ascending whole numbers with commas between them are due, as 32,64,128.');
+  return sizes;
+}
+
 const positive = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });
 
 /** Describes the command and what it does on `program`. */
@@ -198,6 +216,11 @@ export function addExport(program: Command): void {
       'longest legal text in tokens (default: the longest calibrated)',
       positive('--max-length'),
     )
+    .option(
+      '--hide-length <sizes>',
+      'pad every text to the next of these numbers of tokens, e.g. 32,64,128: the parties see which, not its own length (2quad students only)',
+      bucketList,
+    )
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
     .option('--seed <n>', 'names the choice of texts; masks are always fresh', numeric('--seed', { whole: true }), 1)
     .option('--threads <n>', 'threads of the calibration', positive('--threads'), Math.min(availableParallelism(), 8))
@@ -213,6 +236,7 @@ export function addExport(program: Command): void {
       'after',
       `
 Examples:
+  export-shares runs/student --calibrate train.tsv --hide-length 32,64,128 --out bundles
   export-shares runs/student --calibrate train.tsv --out bundles
   export-shares runs/student --calibrate pairs.csv --text-column question --pair-column passage --out bundles
   export-shares runs/student --task mrpc --glue GLUE --plan precise --out bundles

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Example } from '../../data/read.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { readBundle } from '../../export/bundle.ts';
+import { bucketOf } from '../../protocol/gates/padding.ts';
 import { assistantModel } from '../../runtime/role/assistant.ts';
 import { checkRoom, dealAhead, dealSize, keeperKey } from '../../runtime/role/deal-ahead.ts';
 import { servingCertificates, type Deployment } from '../../runtime/transport/deployment.ts';
@@ -25,7 +26,10 @@ export async function dealForTexts(
     readBundle(join(bundles, 'client'), 'client'),
   ]);
   const texts = tokenise(await loadTokenizer(client.tokenizerDir), client.client.longest, examples, truncate);
-  const sessions = sessionsOf(texts, batch).map((session) => session.map(({ ids }) => ids.length));
+  const buckets = client.client.padding?.buckets;
+  const sessions = sessionsOf(texts, batch, buckets).map((session) =>
+    session.map(({ ids }) => bucketOf(ids.length, buckets)),
+  );
   const model = assistantModel(bundle);
   const sizes = sessions.map((lengths) => dealSize(model, lengths));
   const out = join(dir, 'stock');

@@ -4,6 +4,7 @@ import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import type { Encoding, Tokenizer } from '../../data/tokenizer.ts';
 import { Failure, RefusedError } from '../../common/errors.ts';
 import { readBundle } from '../../export/bundle.ts';
+import { bucketOf } from '../../protocol/gates/padding.ts';
 import type { Decoded } from '../../runtime/client/answer.ts';
 import {
   askBatch,
@@ -44,19 +45,24 @@ export interface Told {
 
 /**
  * Texts in sessions of `batch`, in their order. A session ends sooner where the next text would take it over the tokens that
- * parties serve at once.
+ * parties serve at once, padding included.
  */
-export function sessionsOf<T extends { readonly ids: readonly number[] }>(all: readonly T[], batch: number): T[][] {
+export function sessionsOf<T extends { readonly ids: readonly number[] }>(
+  all: readonly T[],
+  batch: number,
+  buckets?: readonly number[],
+): T[][] {
   const sessions: T[][] = [];
   let tokens = 0;
   for (const text of all) {
     const last = sessions.at(-1);
-    if (last === undefined || last.length === batch || tokens + text.ids.length > MAX_TOKENS) {
+    const size = bucketOf(text.ids.length, buckets);
+    if (last === undefined || last.length === batch || tokens + size > MAX_TOKENS) {
       sessions.push([text]);
-      tokens = text.ids.length;
+      tokens = size;
     } else {
       last.push(text);
-      tokens += text.ids.length;
+      tokens += size;
     }
   }
   return sessions;
@@ -108,7 +114,7 @@ export class Asker {
 
   /** Answers in the order of the questions; a withheld one is told in its place. The first failure ends all. */
   async *askAll(all: readonly Question[]): AsyncGenerator<Told> {
-    const sessions = sessionsOf(all, this.#options.batch ?? 1);
+    const sessions = sessionsOf(all, this.#options.batch ?? 1, this.model.program.padding?.buckets);
     const running: Promise<Told[]>[] = [];
     const start = (index: number): void => {
       const told = this.#ask(sessions[index]!, index);

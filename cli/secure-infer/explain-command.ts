@@ -6,6 +6,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
 import { SHAPES, shapeConfig, shapePlan, shapeProgram } from '../../export/shapes.ts';
 import { parseProgram } from '../../protocol/codec.ts';
+import { bucketOf } from '../../protocol/gates/padding.ts';
 import type { Program } from '../../protocol/program.ts';
 import { expectedSeconds, expectedTimes, explainProgram, type Explained, type Network, type Part, type Times } from './explain.ts'; // prettier-ignore
 import { planOf, wholeNumber } from './options.ts';
@@ -67,7 +68,8 @@ async function explain(dir: string | undefined, options: Options): Promise<void>
     const config = shapeConfig(shape);
     program = shapeProgram(config, shapePlan(config, seq, { ...planOf(plan), guard }));
   }
-  const explained = explainProgram(program, { lengths: new Array<number>(batch).fill(seq), heads: program.heads });
+  const length = bucketOf(seq, program.buckets);
+  const explained = explainProgram(program, { lengths: new Array<number>(batch).fill(length), heads: program.heads });
   const times = expectedSeconds(explained, options);
   if (json) {
     const timed = (parts: readonly Part[]): object[] => parts.map((p) => ({ ...p, seconds: expectedTimes(p, options).seconds })); // prettier-ignore
@@ -77,11 +79,23 @@ async function explain(dir: string | undefined, options: Options): Promise<void>
     process.stdout.write(`${JSON.stringify({ ...source, seq, batch, ...rest, ...parts, ...times })}\n`);
     return;
   }
-  process.stdout.write(text(explained, times, options));
+  process.stdout.write(
+    text(explained, times, options) + (program.buckets === undefined ? '' : hiding(program, explained, seq)),
+  );
 }
 
 const size = (amount: number): string =>
   amount === 0 ? '' : amount < 1e6 ? `${(amount / 1e3).toFixed(1)} kB` : `${(amount / 1e6).toFixed(2)} MB`;
+/** What hiding the length costs a text of `seq` tokens: the padding, and the gates that are there for it. */
+function hiding(program: Program, explained: Explained, seq: number): string {
+  const own = explained.gates.filter(({ name }) => name.startsWith('mu'));
+  const sum = (of: (part: Part) => number): string => size(own.reduce((total, part) => total + of(part), 0));
+  return (
+    `lengths are hidden inside buckets of ${program.buckets!.join(', ')} tokens: a text of ${seq} costs what one of ${explained.lengths[0]} does; ` +
+    `the padding factor itself ${sum((p) => p.sentBytes)} sent, ${sum((p) => p.dealtBytes)} dealt; guards of token rows have twice the tables\n`
+  );
+}
+
 const millions = (count: number): string => (count === 0 ? '' : `${(count / 1e6).toFixed(1)} M`);
 
 /** Layers of equal cost that follow each other share a line. */

@@ -17,6 +17,25 @@ import { blocks, count, rowCount, type Dims, type Shape } from '../shape.ts';
 
 const COLUMN: Shape = { rows: 'token', cols: 1 };
 
+/** A text; `valid` is 1 for its real tokens, 0 for padding (absent: all are real). */
+export interface PaddedTokens {
+  readonly ids: readonly number[];
+  readonly types: readonly number[];
+  readonly valid?: readonly number[];
+}
+
+/** The smallest bucket that holds `length` tokens; `length` itself where lengths are public or no bucket is as large. */
+export const bucketOf = (length: number, buckets: readonly number[] | undefined): number =>
+  buckets?.find((size) => size >= length) ?? length;
+
+/** The text with the tokens of its bucket. */
+export function padText(text: PaddedTokens, buckets: readonly number[] | undefined): PaddedTokens {
+  if (buckets === undefined || text.valid !== undefined) return text;
+  const L = text.ids.length;
+  const fill = new Array<number>(bucketOf(L, buckets) - L).fill(0);
+  return { ids: [...text.ids, ...fill], types: [...text.types, ...fill], valid: [...text.ids.map(() => 1), ...fill] };
+}
+
 /** The client's message to both parties: β, one bit a row of all texts, from μ and the masks' sum a. */
 export function clientPadding(valid: readonly (readonly number[])[], a: Words): Words {
   for (const rows of valid)

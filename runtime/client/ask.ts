@@ -6,7 +6,7 @@ import type { Failure } from '../../common/errors.ts';
 import { PeerError, RefusedError } from '../../common/errors.ts';
 import type { ClientProgram, Manifest } from '../../export/bundle/format.ts';
 import { clientEmbedding } from '../../protocol/gates/embedding.ts';
-import { clientPadding } from '../../protocol/gates/padding.ts';
+import { clientPadding, padText } from '../../protocol/gates/padding.ts';
 import { unseal, type Sealed, TAG_BITS } from '../../protocol/disclosure.ts';
 import { add, decode, pack, packedBytes, slice, unpack, xor, type Words } from '../../ring/index.ts';
 import { expand } from '../../ring/prg-web.ts';
@@ -39,11 +39,6 @@ export const clientModel = (manifest: Manifest, program: ClientProgram): ClientM
 export interface Question {
   readonly ids: readonly number[];
   readonly types: readonly number[];
-}
-
-/** A text with the tokens of its bucket, where lengths are hidden: 1 for real ones, 0 for padding. */
-interface Padded extends Question {
-  readonly valid?: readonly number[];
 }
 
 /** What a session took, as the parties counted it. */
@@ -125,16 +120,6 @@ export async function askBatch(
   }
 }
 
-/** The text in the smallest bucket that holds it; itself where lengths are public. */
-export function padded(question: Question, { padding }: Pick<ClientProgram, 'padding'>): Padded {
-  const L = question.ids.length;
-  const bucket = padding?.buckets.find((size) => size >= L);
-  if (bucket === undefined) return question;
-  const fill = (value: number): number[] => new Array<number>(bucket - L).fill(value);
-  const valid = [...new Array<number>(L).fill(1), ...fill(0)];
-  return { ids: [...question.ids, ...fill(0)], types: [...question.types, ...fill(0)], valid };
-}
-
 async function converse(
   model: ClientModel,
   asked: readonly Question[],
@@ -153,7 +138,7 @@ async function converse(
     );
   }
   // the parties see the bucket, never the length
-  const questions = asked.map((question) => padded(question, model.program));
+  const questions = asked.map((question) => padText(question, model.program.padding?.buckets));
   const lengths = questions.map(({ ids }) => ids.length);
   const session: SessionFields = { ...model.session, lengths };
   const tokens = lengths.reduce((sum, length) => sum + length, 0);

@@ -45,6 +45,7 @@ beforeAll(async () => {
   mkdirSync(at('tokenizer'));
   writeFileSync(at('tokenizer/vocab.txt'), `${TINY_VOCAB.join('\n')}\n`);
   await model('student', { softmax_act: '2quad_centred', softmax_c: 3 });
+  await model('plain', { softmax_act: '2quad', softmax_c: 3 });
   await model('teacher', {});
   await model('relu', { softmax_act: '2quad', hidden_act: 'relu' });
   const random = new CounterRandom(1, 'texts');
@@ -75,6 +76,19 @@ describe('export-shares', () => {
     const provider = await loadProvider(join(at('out'), 'provider'));
     const [logits] = fixedPredict(provider.program, provider.integers, [{ ids: [2, 5, 8, 3], types: [0, 0, 0, 0] }]);
     expect(logits).toHaveLength(2);
+  });
+
+  it('--hide-length: buckets for every role, costs of the bucket, and centred scores refused before anything is calibrated', async () => {
+    const hide = ['--calibrate-size', '60', '--cost-length', '5', '--json', '--hide-length'];
+    const result = JSON.parse(await command(...base('plain', 'hidden'), ...hide, '8,12')) as Record<string, unknown>;
+    expect(result).toMatchObject({ buckets: [8, 12], longest: 12, measured: { refused: 0 }, cost: { tokens: 8, rounds: 15 * 2 + 7 } }); // prettier-ignore
+    const { client } = await readBundle(join(at('hidden'), 'client'), 'client');
+    expect(client.padding?.buckets).toEqual([8, 12]);
+    expect(client.padding?.gate).toBe(0);
+    await expect(command(...base('student', 'never'), ...hide, '8,12')).rejects.toThrow(/^plan: centred scores/);
+    await expect(command(...base('plain', 'never'), ...hide, '8,17')).rejects.toThrow(InputError);
+    await expect(command(...base('plain', 'never'), ...hide, '12,8')).rejects.toThrow(/ascending/);
+    expect(existsSync(at('never'))).toBe(false);
   });
 
   it.each(Object.keys(PLANS))(

@@ -37,6 +37,7 @@ describe('codec', () => {
     ['missing field', (p) => delete p.gates[0].split, /gates\.0\.split/],
     ['ring of 129 bits', (p) => (p.gates[2].n = 129), /gates\.2/],
     ['ring of half a bit', (p) => (p.gates[2].n = 20.5), /gates\.2/],
+    ['a bucket of no tokens', (p) => (p.buckets = [0]), /buckets/],
     ['unknown length mode', (p) => (p.length = 'hidden'), /length/],
     ['coefficient beyond 64 bits', (p) => (named(p, 'emb.inv').table.a[0] = '9223372036854775808'), /table\.a\.0/],
     ['coefficient that is no integer', (p) => (named(p, 'emb.inv').table.a0 = '1e9'), /table\.a0/],
