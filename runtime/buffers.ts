@@ -5,8 +5,8 @@
 
 /** Smaller buffers are the collector's. */
 const LEAST_BYTES = 4096;
-/** Bytes kept, as many as a session reads ahead; what comes beyond is the collector's. */
-const KEPT_BYTES = 256 * 2 ** 20;
+/** Bytes kept, more than a session reads ahead; what comes beyond is the collector's, who is slow to notice memory outside its heap. */
+const KEPT_BYTES = 512 * 2 ** 20;
 
 /** By capacity, the one used last at the end. */
 const kept = new Map<number, Uint8Array[]>();
