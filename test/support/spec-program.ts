@@ -71,8 +71,8 @@ export interface NegativePlan {
 
 /** Integer or float tensors of a safetensors file, by the format's own description (read without the code under test). */
 export function specTensors(bytes: Uint8Array): Map<string, IntegerTensor> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const header = Number(view.getBigUint64(0, true));
+  const data64 = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const header = Number(data64.getBigUint64(0, true));
   const entries = JSON.parse(Buffer.from(bytes.subarray(8, 8 + header)).toString()) as Record<
     string,
     { dtype: string; shape: number[]; data_offsets: [number, number] }
@@ -90,8 +90,8 @@ export function specTensors(bytes: Uint8Array): Map<string, IntegerTensor> {
     const data = new Float64Array((to - from) / 8);
     for (let i = 0; i < data.length; i++) {
       const at = 8 + header + from + 8 * i;
-      if (dtype === 'I64') data[i] = Number(view.getBigInt64(at, true));
-      else if (dtype === 'F64') data[i] = view.getFloat64(at, true);
+      if (dtype === 'I64') data[i] = Number(data64.getBigInt64(at, true));
+      else if (dtype === 'F64') data[i] = data64.getFloat64(at, true);
       else throw new Error(`${name} is ${dtype}`);
     }
     out.set(name, { shape, data });

@@ -106,8 +106,8 @@ export function tinyProgram(hidden = false): Program {
     const mu = put('mu', [put('mu.share', [bits], 80, 0, scalar, { op: 'paddingShare' })], 80, 0, scalar, {
       op: 'open',
     });
-    const norm = gates.findIndex(({ name }) => name === 'emb.v');
-    put('emb.mu', [norm, mu], 68, 32, scalar, { op: 'paddedFourier', table: table(14, 3) });
+    const variance = gates.findIndex(({ name }) => name === 'emb.v');
+    put('emb.mu', [variance, mu], 68, 32, scalar, { op: 'paddedFourier', table: table(14, 3) });
     const c = put('0.c', [mu], 5, 8, { rows: 'token', cols: HEADS }, { op: 'linear', tensor: masked('cm', 5, 1, HEADS), elementwise: false }); // prettier-ignore
     put('0.t.mu', [st, c], 5, 8, keys, { op: 'addKeys' });
     put('0.E_n.mu', [n, mu], 40, 10, { rows: 'token', cols: HIDDEN + 1 }, { op: 'concat' });
