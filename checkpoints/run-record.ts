@@ -23,6 +23,18 @@ const EVALUATION = z.discriminatedUnion('kind', [
   }),
 ]);
 
+const OUTCOME = z.strictObject({
+  stage: z.string().min(1),
+  /** Optimiser steps done. */
+  steps: count,
+  /** Step whose weights it gave. */
+  chosenStep: count,
+  /** Whether patience ran out. */
+  stoppedEarly: z.boolean('must be true or false'),
+  /** Of these weights on dev data. */
+  metrics: z.record(z.string(), number),
+});
+
 const RANGE = z.strictObject({
   /** What is measured, as a person reads it: `input of the activation`. */
   wire: z.string().min(1),
@@ -40,7 +52,7 @@ const SCHEMA = z.strictObject({
   command: z.string().min(1),
   /** When the run began, ISO 8601 in UTC. */
   started: z.iso.datetime(),
-  /** Wall-clock duration, seconds. */
+  /** Wall-clock duration, seconds: of a run that was interrupted, of all its processes without work that was lost. */
   seconds: number.min(0),
   /** Every hyper-parameter as used, defaults included. */
   config: z.record(z.string(), z.json()),
@@ -57,6 +69,10 @@ const SCHEMA = z.strictObject({
   curve: z.array(z.strictObject({ stage: z.string(), step: count, values: z.record(z.string(), number) })),
   /** Results by name: accuracy and loss per data set. */
   metrics: z.record(z.string(), number),
+  /** What became of each stage; absent in records of older versions. */
+  outcomes: z.array(OUTCOME).optional(),
+  /** Most memory a process of the run had at once, bytes (resident set). */
+  peakRssBytes: count.optional(),
   /** The saved weights on the dev set, example by example. */
   evaluation: EVALUATION.optional(),
   /** Least and greatest activations of the saved weights on dev texts. */

@@ -85,6 +85,9 @@ export interface StageResult {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** The loss stopped being finite. Going on from a checkpoint comes to the same end. */
+export class Diverged extends Failure {}
+
 /** Steps of a stage at which the error of every layer is recorded: all steps would make records large. */
 const LAYER_POINTS = 100;
 
@@ -113,7 +116,7 @@ export const stageSteps = (stage: Stage, examples: number): number =>
 
 /**
  * Runs the stage from where `from` stands.
- * @throws Failure naming step and remedy if the loss stops being finite; InputError for patience without labelled dev data
+ * @throws Diverged naming step and remedy if the loss stops being finite; InputError for patience without labelled dev data
  */
 export async function runStage(options: StageOptions): Promise<StageResult> {
   const { stage, recipe, config, from, teacher, train, dev, engine, padId, index } = options;
@@ -196,7 +199,7 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
 function checkFinite(values: Readonly<Record<string, number>>, stage: Stage, step: number): void {
   const bad = Object.entries(values).find(([, value]) => !Number.isFinite(value));
   if (bad === undefined) return;
-  throw new Failure(
+  throw new Diverged(
     `stage ${stage.name}, step ${step}: ${bad[0]} is ${bad[1]}`,
     `Training diverged: lower the learning rate (now ${stage.learningRate}), lengthen the warm-up, or check the data.`,
   );

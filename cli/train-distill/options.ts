@@ -1,11 +1,12 @@
 /** Options that the three subcommands share. */
 import type { Command } from 'commander';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { InputError } from '../../common/errors.ts';
 import { readExamples, type Dataset } from '../../data/read.ts';
 import { GLUE_NAMES, loadTaskPart, TASK_NAMES, taskInfo } from '../../data/tasks.ts';
 import { ENGINE_NAMES } from '../../engine/select.ts';
-import type { Overrides } from '../../train/recipe/recipe.ts';
+import type { Overrides, Recipe } from '../../train/recipe/recipe.ts';
 
 /** A parser for commander: a number within bounds, else an InputError that names the option. */
 export const numeric =
@@ -23,13 +24,32 @@ export const numeric =
     throw new InputError(`${flag} is '${text}'`, `Give ${kind}.`);
   };
 
-const balanced = (text: string): 'balanced' => {
+/** `balanced`, or a JSON file with a weight for each class name. */
+function classWeightsOf(text: string): NonNullable<Recipe['classWeights']> {
   if (text === 'balanced') return text;
-  throw new InputError(
-    `--class-weights is '${text}'`,
-    'Give balanced; a recipe file may hold a weight for each class.',
-  );
-};
+  const hint = 'Give balanced, or a JSON file such as {"rare": 5, "common": 1}.';
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(text, 'utf8'));
+  } catch (error) {
+    throw new InputError(`--class-weights ${text}: cannot be read (${(error as Error).message})`, hint);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new InputError(`--class-weights ${text}: no JSON object`, hint);
+  }
+  for (const [name, weight] of Object.entries(json)) {
+    if (typeof weight === 'number' && weight > 0 && Number.isFinite(weight)) continue;
+    throw new InputError(`--class-weights ${text}: '${name}' is ${JSON.stringify(weight)}`, 'Give numbers above 0.');
+  }
+  return json as Record<string, number>;
+}
+
+/** Two or more different seeds. */
+function seedList(text: string): number[] {
+  const seeds = list(text).map(numeric('--seeds', { whole: true }));
+  if (seeds.length > 1 && new Set(seeds).size === seeds.length) return seeds;
+  throw new InputError(`--seeds is '${text}'`, 'Give two or more different numbers, such as 1,2,3; for one, --seed.');
+}
 
 const list = (text: string): string[] => text.split(',').map((part) => part.trim());
 
@@ -49,6 +69,7 @@ export interface TrainingFlags extends ColumnFlags {
   readonly tokenizer?: string;
   readonly recipe: string;
   readonly seed?: number;
+  readonly seeds?: readonly number[];
   readonly engine: string;
   readonly threads: number;
   readonly steps?: number;
@@ -62,7 +83,8 @@ export interface TrainingFlags extends ColumnFlags {
   readonly evaluations?: number;
   readonly patience?: number;
   readonly accumulate?: number;
-  readonly classWeights?: 'balanced';
+  readonly keep?: number;
+  readonly classWeights?: NonNullable<Recipe['classWeights']>;
   readonly stage1Steps?: number;
   readonly stage2Steps?: number;
   readonly stage1Lr?: number;
@@ -113,6 +135,7 @@ export function addTraining(command: Command, recipe: string): Command {
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
     .option('--recipe <name|file>', 'built-in recipe or JSON file', recipe)
     .option('--seed <n>', 'names every random choice', numeric('--seed', { whole: true }))
+    .option('--seeds <list>', 'a run for each, such as 1,2,3, in OUT/seed-1, …; mean and deviation', seedList)
     .option('--steps <n>', 'optimiser steps (recipes of one stage)', numeric('--steps', { whole: true, min: 1 }))
     .option('--epochs <x>', 'passes over the data (recipes of one stage)', numeric('--epochs', { above: true }))
     .option('--lr <x>', 'peak learning rate of every stage', numeric('--lr', { above: true }))
@@ -131,7 +154,16 @@ export function addTraining(command: Command, recipe: string): Command {
       'compute each step’s batch in k parts, for less memory',
       numeric('--accumulate', { whole: true, min: 1 }),
     )
-    .option('--class-weights <how>', 'balanced: all classes count alike in the loss', balanced)
+    .option(
+      '--class-weights <how>',
+      'balanced: all classes count alike in the loss; or a JSON file {class: weight}',
+      classWeightsOf,
+    )
+    .option(
+      '--keep <n>',
+      'keep the n best checkpoints as model folders in OUT/checkpoints',
+      numeric('--keep', { whole: true, min: 1 }),
+    )
     .option('--metric <name>', 'metric of the best checkpoint: accuracy, f1, matthews, pearson, spearman');
   return command;
 }

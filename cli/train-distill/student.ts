@@ -25,7 +25,8 @@ import type { Model } from '../../train/stage.ts';
 import { progress } from '../ui/progress.ts';
 import { addOutput, addEngine, addTraining, numeric, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { checkDtype, fittingLength } from './teacher.ts';
-import { printResult, refuseExisting, trainAndSave } from './training.ts';
+import { runAndPrint } from './seeds.ts';
+import { refuseExisting, trainAndSave } from './training.ts';
 
 export interface StudentFlags extends TrainingFlags {
   readonly teacher: string;
@@ -59,9 +60,9 @@ export async function studentRecipe(flags: StudentFlags): Promise<Recipe> {
   return flags.swapOnly ? { ...whole, stages: [] } : whole;
 }
 
-async function student(flags: StudentFlags): Promise<void> {
+async function student(flags: StudentFlags): Promise<Record<string, unknown>> {
   const began = new Date();
-  await refuseExisting(flags.out);
+  await refuseExisting(flags);
   checkDtype(flags.dtype);
   const preset = sized(await findPreset(flags.preset), flags);
   const recipe = await studentRecipe(flags);
@@ -88,7 +89,7 @@ async function student(flags: StudentFlags): Promise<void> {
     .map((i) => train.encodings[i]!);
   const shift = await studentShift(preset, teacher, { shape, map, sample, engine, padId: tokenizer.padId, quiet: flags.quiet }); // prettier-ignore
   const begin = { map, seed: recipe.seed, random: flags.randomStart };
-  const result = await trainAndSave({
+  return trainAndSave({
     command: 'student',
     flags,
     recipe,
@@ -110,7 +111,6 @@ async function student(flags: StudentFlags): Promise<void> {
     },
     began,
   });
-  printResult({ command: 'student', preset: flags.preset, ...result }, flags.json);
 }
 
 /**
@@ -201,5 +201,5 @@ Examples:
   train-distill student --teacher runs/teacher --train texts.txt --recipe fast --out runs/student
 `,
     )
-    .action(student);
+    .action((flags: StudentFlags) => runAndPrint({ command: 'student', preset: flags.preset }, flags, student));
 }

@@ -9,7 +9,8 @@ import { withHead } from '../../train/head.ts';
 import { overrideRecipe, type Recipe } from '../../train/recipe/recipe.ts';
 import { DEFAULT_RECIPE, findRecipe } from '../../train/recipe/recipes.ts';
 import { addOutput, addEngine, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
-import { printResult, refuseExisting, trainAndSave } from './training.ts';
+import { runAndPrint } from './seeds.ts';
+import { refuseExisting, trainAndSave } from './training.ts';
 import { onError } from '../ui/colour.ts';
 
 interface TeacherFlags extends TrainingFlags {
@@ -21,9 +22,9 @@ interface TeacherFlags extends TrainingFlags {
 export const teacherRecipe = async (flags: TrainingFlags): Promise<Recipe> =>
   overrideRecipe(await findRecipe(flags.recipe, 'teacher', flags.task), overrides(flags));
 
-async function teacher(flags: TeacherFlags): Promise<void> {
+async function teacher(flags: TeacherFlags): Promise<Record<string, unknown>> {
   const began = new Date();
-  await refuseExisting(flags.out);
+  await refuseExisting(flags);
   checkDtype(flags.dtype);
   const recipe = await teacherRecipe(flags);
   const data = await trainingData(flags);
@@ -37,7 +38,7 @@ async function teacher(flags: TeacherFlags): Promise<void> {
   const tokenizer = await loadTokenizer(base.tokenizerDir);
   const maxLength = fittingLength(recipe.maxLength, base.config.max_position_embeddings);
   const how = { labels, regression, maxLength, needLabels: true };
-  const result = await trainAndSave({
+  return trainAndSave({
     command: 'teacher',
     flags,
     recipe,
@@ -52,7 +53,6 @@ async function teacher(flags: TeacherFlags): Promise<void> {
     config: { task: flags.task ?? 'file', labels: labels.join(',') },
     began,
   });
-  printResult({ command: 'teacher', ...result }, flags.json);
 }
 
 /** @throws InputError for a weight format other than F16 and F32 */
@@ -86,5 +86,5 @@ Examples:
   train-distill teacher --from MiniLM --train sts.tsv --dev sts-dev.tsv --regression --out runs/similarity
 `,
     )
-    .action(teacher);
+    .action((flags: TeacherFlags) => runAndPrint({ command: 'teacher' }, flags, teacher));
 }

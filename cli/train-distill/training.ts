@@ -1,26 +1,32 @@
 /** What teacher and student have in common: running a recipe with progress, and saving model and record. */
 import { cpus } from 'node:os';
-import { RefusedError } from '../../common/errors.ts';
-import { saveModel } from '../../checkpoints/index.ts';
+import { join } from 'node:path';
+import { Failure, InputError, RefusedError } from '../../common/errors.ts';
+import { saveModel, type SaveOptions } from '../../checkpoints/index.ts';
 import { exists } from '../../checkpoints/files.ts';
-import { RUN_RECORD_FILE, runRecordJson, type RunRecord } from '../../checkpoints/run-record.ts';
+import { readRunRecord, RUN_RECORD_FILE, runRecordJson, type RunRecord } from '../../checkpoints/run-record.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { parameterShapes } from '../../model/names.ts';
 import type { Prepared } from '../../train/examples.ts';
+import { KeptModels, MEASURED } from '../../train/kept.ts';
 import { predict } from '../../train/predict.ts';
 import type { Guide } from '../../train/objective.ts';
 import type { Recipe } from '../../train/recipe/recipe.ts';
-import { runRecipe } from '../../train/recipe/run.ts';
-import { WorkFolder } from '../../train/work-folder.ts';
+import { runRecipe, type RunOptions, type RunPause } from '../../train/recipe/run.ts';
+import { type Checkpoint, firstDifference, KEPT, WorkFolder } from '../../train/work-folder.ts';
 import { evaluationOf, measureRanges } from '../../train/report/measure.ts';
-import type { Model } from '../../train/stage.ts';
-import { progress } from '../ui/progress.ts';
+import { Diverged, stageSteps, type Model } from '../../train/stage.ts';
+import { interruptions, Stopped } from '../ui/interrupt.ts';
+import { progress, type Progress } from '../ui/progress.ts';
 import { version } from '../ui/run.ts';
 import type { TrainingFlags } from './options.ts';
 import { onError } from '../ui/colour.ts';
 
-/** Refuses a folder that exists before hours are spent, not after. */
-export async function refuseExisting(out: string): Promise<void> {
-  if (await exists(out)) throw new RefusedError(`${out}: exists already`, 'Choose another folder, or remove this one.');
+/** Refuses a folder that exists before hours are spent, not after. One of several seeds may be done. */
+export async function refuseExisting({ out, seeds }: TrainingFlags): Promise<void> {
+  await new WorkFolder(`${out}.partial`).sweep();
+  if (seeds === undefined && (await exists(out)))
+    throw new RefusedError(`${out}: exists already`, 'Choose another folder, or remove this one.');
 }
 
 export interface Training {
@@ -48,6 +54,9 @@ const rounded = (values: Readonly<Record<string, number>>): Record<string, numbe
 
 const short = (x: number): string => (x === 0 || Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(2));
 
+/** Most memory of this process so far, bytes. */
+const peakRss = (): number => process.resourceUsage().maxRSS * 1024;
+
 /** Milliseconds between checkpoints, beside those at every evaluation. */
 const CHECKPOINT_EVERY = 300_000;
 
@@ -73,91 +82,205 @@ async function examine(
   return { evaluation, ranges };
 }
 
-/** Trains (nothing if the recipe has no stages left), saves, and returns what is printed. */
+/** What the run is, as its record has it, and everything that decides its bits. */
+const identityOf = ({ command, config, flags, recipe, train, dev, modelHash, engine }: Training) => ({
+  command,
+  config: { ...config, recipe: JSON.parse(JSON.stringify(recipe)), dtype: flags.dtype },
+  dataHash: { train: train.hash, ...(dev === undefined ? {} : { dev: dev.hash }) },
+  modelHash: { ...modelHash },
+  threads: engine.threads,
+  versions: versionsOf(engine),
+});
+
+/** Lines about the stages as they go: loss, rate, time left, memory. */
+function watch({ recipe, flags }: Training): {
+  onStage: NonNullable<RunOptions['onStage']>;
+  finish(): void;
+  stop(): void;
+} {
+  let bar: Progress | undefined;
+  let said = '';
+  const finish = (): void => {
+    bar?.succeed(`${said} · peak memory ${(peakRss() / 2 ** 20).toFixed(0)} MiB`);
+    bar = undefined;
+  };
+  return {
+    finish,
+    stop: () => bar?.stop(),
+    onStage: (stage, index, before) => {
+      finish();
+      const now = progress(`Stage ${index + 1} of ${recipe.stages.length}: ${stage.name}`, flags.quiet, before);
+      let measured = '';
+      let loss: number | undefined;
+      const tell = (): void => void (said = `Stage ${stage.name}: loss ${short(loss ?? Number.NaN)}${measured}`);
+      bar = now;
+      said = `Stage ${stage.name}`;
+      return {
+        onStep: (done, total, values) => {
+          // An average of the recent past reads better than single batches.
+          loss = loss === undefined ? values['loss']! : 0.95 * loss + 0.05 * values['loss']!;
+          tell();
+          now.update(done, total, `loss ${short(loss)} · rate ${values['rate']!.toExponential(1)}${measured}`);
+        },
+        onEvaluation: ({ values }) => {
+          const shown = Object.entries(values).filter(([name]) => !name.endsWith('loss'));
+          measured = ` · ${shown.map(([name, value]) => `${name} ${value.toFixed(4)}`).join(' · ')}`;
+          tell();
+        },
+      };
+    },
+  };
+}
+
+/** Keeps the best checkpoints as --keep asks. @throws InputError without anything to tell the best by */
+function keeper(t: Training, folder: string): ((pause: RunPause) => Promise<void>) | undefined {
+  const { keep } = t.flags;
+  if (keep === undefined) return undefined;
+  if (t.dev?.targets === undefined) throw new InputError('--keep without labelled dev data', 'Give --dev with labels.');
+  const kept = new KeptModels(folder, keep, t.recipe.stages.length);
+  const { config } = t.model;
+  const shapes = parameterShapes(config);
+  return async ({ mark, index, stage, step, weights }) => {
+    if (mark?.value === undefined) return;
+    const measured = { stage: stage.name, step, value: mark.value, metrics: mark.metrics };
+    await kept.offer(index, measured, (path, text) =>
+      saveModel(path, {
+        ...savedLike(t),
+        config,
+        // Without projections to a wider teacher.
+        tensors: new Map([...weights()].filter(([name]) => shapes.has(name))),
+        extra: { [MEASURED]: text },
+        overwrite: true,
+      }),
+    );
+  };
+}
+
+const savedLike = ({ rawConfig, tokenizerDir, flags }: Training): Omit<SaveOptions, 'config' | 'tensors'> => ({
+  rawConfig,
+  tokenizerDir,
+  dtype: flags.dtype,
+});
+
+/**
+ * The record of the same run if it is done. Whatever decides the bits must be the same.
+ * @throws RefusedError naming the first difference
+ */
+async function finished(t: Training): Promise<RunRecord | undefined> {
+  const { out } = t.flags;
+  if (!(await exists(out))) return undefined;
+  const record = await readRunRecord(join(out, RUN_RECORD_FILE));
+  const identity = JSON.parse(JSON.stringify(identityOf(t))) as Record<string, unknown>;
+  const made = Object.fromEntries(Object.keys(identity).map((name) => [name, record[name as keyof RunRecord]]));
+  const difference = firstDifference(made, identity);
+  if (difference === undefined) return record;
+  throw new RefusedError(
+    `${out} holds a run that is not this one: ${difference}`,
+    'Give the same options and data, choose another --out, or remove that folder to train it anew.',
+  );
+}
+
+const printed = (out: string, record: RunRecord): Record<string, unknown> => ({
+  out,
+  steps: record.curve.filter(({ values }) => 'loss' in values).length,
+  seconds: Math.round(record.seconds * 10) / 10,
+  ...record.metrics,
+});
+
+/**
+ * Trains (nothing if the recipe has no stages left), saves, and returns what is printed.
+ * @throws Stopped after a signal; Failure if training diverges or a file cannot be written
+ */
 export async function trainAndSave(t: Training): Promise<Record<string, unknown>> {
-  const { flags, recipe, train, dev, engine } = t;
+  const { flags, recipe, train, dev } = t;
+  if (flags.seeds !== undefined) {
+    const record = await finished(t);
+    if (record !== undefined) return printed(flags.out, record);
+  }
   for (const data of [train, dev]) {
     if (data !== undefined && data.truncated > 0 && !flags.quiet) {
       const many = `${data.truncated} of ${data.encodings.length}`;
       process.stderr.write(onError.yellow(`${data.source}: ${many} texts cut to ${recipe.maxLength} tokens\n`));
     }
   }
-  const identity = {
-    command: t.command,
-    config: { ...t.config, recipe, dtype: flags.dtype },
-    dataHash: { train: train.hash, ...(dev === undefined ? {} : { dev: dev.hash }) },
-    modelHash: t.modelHash,
-    threads: engine.threads,
-    versions: versionsOf(engine),
-  };
   const work = new WorkFolder(`${flags.out}.partial`);
-  const from = await work.open(identity);
-  if (from !== undefined && !flags.quiet) {
-    process.stderr.write(onError.dim(`going on from stage ${from.stage + 1}, step ${from.at.step}\n`));
+  const last = await work.open(identityOf(t));
+  if (last !== undefined && !flags.quiet) {
+    process.stderr.write(onError.dim(`going on from stage ${last.run.stage + 1}, step ${last.run.at.step}\n`));
   }
-  let saved = Date.now();
-  let finish: (() => void) | undefined;
-  const result = await runRecipe({
-    ...t,
-    from,
-    onPause: async ({ mark, progress: here }) => {
-      if (mark === undefined && Date.now() - saved < CHECKPOINT_EVERY) return;
-      await work.save(here());
-      saved = Date.now();
-    },
-    onStage: (stage, index) => {
-      finish?.();
-      const bar = progress(`Stage ${index + 1} of ${recipe.stages.length}: ${stage.name}`, flags.quiet);
-      let measured = '';
-      let loss: number | undefined;
-      finish = () => bar.succeed(`Stage ${stage.name}: loss ${short(loss ?? Number.NaN)}${measured}`);
-      return {
-        onStep: (done, total, values) => {
-          // An average of the recent past reads better than single batches.
-          loss = loss === undefined ? values['loss']! : 0.95 * loss + 0.05 * values['loss']!;
-          bar.update(done, total, `loss ${short(loss)} · rate ${values['rate']!.toExponential(1)}${measured}`);
-        },
-        onEvaluation: ({ values }) => {
-          const shown = Object.entries(values).filter(([name]) => !name.endsWith('loss'));
-          measured = ` · ${shown.map(([name, value]) => `${name} ${value.toFixed(4)}`).join(' · ')}`;
-        },
-      };
-    },
-  }).catch(async (error: unknown) => {
+  try {
+    const record = await trainIn(work, last, t);
+    return printed(flags.out, record);
+  } catch (error) {
     // Without a checkpoint there is nothing to go on from.
     if (!(await work.hasCheckpoint())) await work.remove();
+    else if (error instanceof Diverged) {
+      throw new Failure(
+        error.message,
+        `${error.hint} ${work.path} keeps the last checkpoint; to train with other options choose another --out, or remove that folder.`,
+      );
+    }
     throw error;
+  } finally {
+    await work.close();
+  }
+}
+
+async function trainIn(work: WorkFolder, last: Checkpoint | undefined, t: Training): Promise<RunRecord> {
+  const { flags, recipe } = t;
+  const started = last?.started ?? t.began.toISOString();
+  const seconds = (): number => (last?.seconds ?? 0) + (Date.now() - t.began.getTime()) / 1000;
+  const peakRssBytes = (): number => Math.max(last?.peakRssBytes ?? 0, peakRss());
+  const keep = keeper(t, join(work.path, KEPT));
+  const shown = watch(t);
+  const signal = interruptions();
+  let saved = Date.now();
+  const onPause = async (pause: RunPause): Promise<void> => {
+    await keep?.(pause);
+    const stopping = signal.code() !== undefined;
+    if (pause.mark !== undefined || stopping || Date.now() - saved >= CHECKPOINT_EVERY) {
+      await work.save({ run: pause.progress(), started, seconds: seconds(), peakRssBytes: peakRssBytes() });
+      saved = Date.now();
+    }
+    if (stopping) {
+      const where = `step ${pause.step} of stage ${pause.stage.name}`;
+      throw new Stopped(`stopped at ${where}; the same command goes on`, signal.code()!);
+    }
+  };
+  const result = await runRecipe({ ...t, from: last?.run, onPause, onStage: shown.onStage }).finally(() => {
+    signal.end();
+    shown.stop();
   });
-  finish?.();
+  shown.finish();
   const examined = await examine(t, result);
-  const seconds = (Date.now() - t.began.getTime()) / 1000;
-  const record = runRecordJson({
+  const record: RunRecord = {
     format: 'run-record',
     version: 1,
-    command: t.command,
-    started: t.began.toISOString(),
-    seconds,
-    config: { ...t.config, recipe: JSON.parse(JSON.stringify(recipe)), dtype: flags.dtype },
-    dataHash: { train: train.hash, ...(dev === undefined ? {} : { dev: dev.hash }) },
-    modelHash: { ...t.modelHash },
+    started,
+    seconds: seconds(),
+    ...identityOf(t),
     seed: recipe.seed,
-    threads: engine.threads,
-    versions: versionsOf(engine),
     curve: result.curve.map((point) => ({ ...point, values: rounded(point.values) })),
+    outcomes: result.outcomes.map(({ name, steps, chosenStep, metrics }, i) => ({
+      stage: name,
+      steps,
+      chosenStep,
+      stoppedEarly: steps < stageSteps(recipe.stages[i]!, t.train.encodings.length),
+      metrics: { ...metrics },
+    })),
+    peakRssBytes: peakRssBytes(),
     metrics: { ...result.metrics },
     ...examined,
-  });
-  await saveModel(flags.out, {
-    config: result.config,
-    rawConfig: t.rawConfig,
-    tensors: result.tensors,
-    tokenizerDir: t.tokenizerDir,
-    dtype: flags.dtype,
-    extra: { [RUN_RECORD_FILE]: record },
-  });
-  await work.remove();
-  const steps = result.curve.filter(({ values }) => 'loss' in values).length;
-  return { out: flags.out, steps, seconds: Math.round(seconds * 10) / 10, ...result.metrics };
+  };
+  await work.finish(flags.out, (folder) =>
+    saveModel(folder, {
+      ...savedLike(t),
+      config: result.config,
+      tensors: result.tensors,
+      extra: { [RUN_RECORD_FILE]: runRecordJson(record) },
+    }),
+  );
+  return record;
 }
 
 /** The result: one JSON object, or lines a person reads. */

@@ -6,6 +6,8 @@ export interface Progress {
   update(done: number, total: number, note?: string): void;
   succeed(text: string): void;
   fail(text: string): void;
+  /** Ends without a word. */
+  stop(): void;
 }
 
 const clock = (seconds: number): string =>
@@ -18,9 +20,9 @@ const bar = (fraction: number, width = 20): string => {
   return '█'.repeat(full) + '░'.repeat(width - full);
 };
 
-/** Starts the progress of one task; `quiet` shows nothing. */
-export function progress(label: string, quiet = false): Progress {
-  if (quiet) return { update() {}, succeed() {}, fail() {} };
+/** Starts the progress of one task, of which `before` units were done earlier; `quiet` shows nothing. */
+export function progress(label: string, quiet = false, before = 0): Progress {
+  if (quiet) return { update() {}, succeed() {}, fail() {}, stop() {} };
   const start = Date.now();
   const live = process.stderr.isTTY === true;
   const spinner = live ? ora({ text: label, stream: process.stderr }).start() : undefined;
@@ -33,7 +35,7 @@ export function progress(label: string, quiet = false): Progress {
       if (now - last < interval && done < total) return;
       last = now;
       const elapsed = (now - start) / 1000;
-      const left = done > 0 ? (elapsed / done) * (total - done) : Number.NaN;
+      const left = done > before ? (elapsed / (done - before)) * (total - done) : Number.NaN;
       const eta = Number.isFinite(left) ? ` · ${clock(left)} left` : '';
       const text = `${label} ${bar(done / total)} ${done}/${total}${eta}${note ? ` · ${note}` : ''}`;
       if (spinner) spinner.text = text;
@@ -47,6 +49,9 @@ export function progress(label: string, quiet = false): Progress {
     fail(text) {
       if (spinner) spinner.fail(text);
       else process.stderr.write(`✖ ${text}\n`);
+    },
+    stop() {
+      spinner?.stop();
     },
   };
 }

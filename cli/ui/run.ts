@@ -4,13 +4,14 @@ import { CommanderError } from 'commander';
 import { Failure } from '../../common/errors.ts';
 import { packageFile } from './package.ts';
 import { onError } from './colour.ts';
+import { Stopped } from './interrupt.ts';
 
 /** Version of the installed package, for `--version`. */
 export const version = (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
 
 /**
  * Runs a command line: a Failure becomes two lines on standard error (what, remedy) and its exit code; a bug keeps its
- * stack. Ctrl-C exits with 130. Standard output carries results only, everything else goes to standard error.
+ * stack. Ctrl-C exits with 130; work that can go on later is Stopped, which is one line. Standard output carries results only, everything else goes to standard error.
  */
 export async function runCommand(program: Command, argv: readonly string[] = process.argv): Promise<void> {
   // Subcommands do not inherit it: they were added before.
@@ -22,6 +23,9 @@ export async function runCommand(program: Command, argv: readonly string[] = pro
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : 2;
+    } else if (error instanceof Stopped) {
+      process.stderr.write(`${error.message}\n`);
+      process.exitCode = error.exitCode;
     } else if (error instanceof Failure) {
       process.stderr.write(`${onError.red('error:')} ${error.message}\n${onError.dim('remedy:')} ${error.hint}\n`);
       process.exitCode = error.exitCode;

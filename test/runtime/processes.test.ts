@@ -275,7 +275,7 @@ describe('by hand', () => {
   const start = async (dir: string, role: 'party0' | 'party1' | 'assistant', ...extra: string[]): Promise<Run> => {
     const run = new Run(
       [role === 'assistant' ? role : 'party', ...args(dir, role), '--patience', '2', ...extra],
-      join(dir, role),
+      { cwd: join(dir, role) },
     );
     await run.says(/ready on port/);
     return run;

@@ -1,9 +1,9 @@
-/** The command on real processes, as a person starts it. */
+/** The commands on real processes, as a person starts it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-const COMMAND = join(import.meta.dirname, '../../dist/cli/secure-infer.js');
+const COMMANDS = join(import.meta.dirname, '../../dist/cli');
 /** "Within seconds", with room for a loaded machine. */
 export const SECONDS = 30_000;
 
@@ -13,16 +13,27 @@ export interface Ended {
   readonly err: string;
 }
 
-/** One process of the command, from its start; `endAll` ends those that a test leaves behind. */
+export interface RunOptions {
+  readonly command?: 'secure-infer' | 'train-distill';
+  readonly cwd?: string;
+  /** Largest file the process may write, KiB: a write beyond it fails as on a full disk. */
+  readonly fileLimit?: number;
+}
+
+/** One process of a command, from its start; `endAll` ends those that a test leaves behind. */
 export class Run {
   readonly child: ChildProcess;
   out = '';
   err = '';
   readonly ended: Promise<Ended>;
 
-  constructor(args: readonly string[], cwd?: string) {
-    if (!existsSync(COMMAND)) throw new Error('dist/ is missing: npm run build');
-    this.child = spawn(process.execPath, [COMMAND, ...args], {
+  constructor(args: readonly string[], { command = 'secure-infer', cwd, fileLimit }: RunOptions = {}) {
+    const file = join(COMMANDS, `${command}.js`);
+    if (!existsSync(file)) throw new Error('dist/ is missing: npm run build');
+    const whole = [process.execPath, file, ...args];
+    const [program, ...rest] =
+      fileLimit === undefined ? whole : ['bash', '-c', `ulimit -f ${fileLimit}; exec "$@"`, 'bash', ...whole];
+    this.child = spawn(program!, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
     });

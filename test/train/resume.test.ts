@@ -40,6 +40,8 @@ let dir: string;
 beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'resume-'))));
 afterEach(() => rmSync(dir, { recursive: true }));
 
+const told = { started: '2025-01-01T00:00:00Z', seconds: 1, peakRssBytes: 1 };
+
 describe('a run that is stopped and goes on from its folder', () => {
   for (const [name, change] of [
     ['in whole batches', {}],
@@ -51,19 +53,20 @@ describe('a run that is stopped and goes on from its folder', () => {
       let stops = 0;
       while (result === undefined) {
         const folder = new WorkFolder(join(dir, 'run.partial'));
-        const from = await folder.open({ recipe: recipe(change) });
+        const last = await folder.open({ recipe: recipe(change) });
         let steps = 0;
         result = await runRecipe({
           ...options(change),
-          from,
+          from: last?.run,
           onPause: async (pause) => {
             // Every third step is written; the process ends two steps later, which are lost.
-            if (++steps % 3 === 0) await folder.save(pause.progress());
+            if (++steps % 3 === 0) await folder.save({ ...told, run: pause.progress() });
             if (steps === 5) throw new Error('stopped');
           },
-        }).catch((error: Error) => {
+        }).catch(async (error: Error) => {
           if (error.message !== 'stopped') throw error;
           stops++;
+          await folder.close();
           return undefined;
         });
       }
@@ -76,7 +79,12 @@ describe('a run that is stopped and goes on from its folder', () => {
 
   it('refuses the folder of another run and names what differs', async () => {
     const path = join(dir, 'run.partial');
-    await new WorkFolder(path).open({ recipe: { seed: 1 } });
+    const first = new WorkFolder(path);
+    await first.open({ recipe: { seed: 1 } });
+    const beside = await new WorkFolder(path).open({ recipe: { seed: 1 } }).catch((e: unknown) => e);
+    expect(beside).toBeInstanceOf(RefusedError);
+    expect((beside as Error).message).toContain(`another run writes there (process ${process.pid} on `);
+    await first.close();
     const error = await new WorkFolder(path).open({ recipe: { seed: 2 } }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(RefusedError);
     expect((error as Error).message).toContain('recipe.seed was 1 and is 2');
