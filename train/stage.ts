@@ -146,7 +146,9 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
 
   const evaluate = async (step: number): Promise<Pause['mark']> => {
     if (predictor === undefined || labelled === undefined) return { metrics: {}, value: undefined };
-    const measured = measure(await predictor.predict(labelled.encodings, { padId }), labelled.targets!);
+    const logits = await predictor.predict(labelled.encodings, { padId });
+    checkFinite({ 'a logit on dev data': logits.flatMap((z) => [...z]).find((v) => !Number.isFinite(v)) ?? 0 }, stage, step); // prettier-ignore
+    const measured = measure(logits, labelled.targets!);
     const metrics = Object.fromEntries(Object.entries(measured).map(([name, { value }]) => [`dev.${name}`, value]));
     const point = { stage: stage.name, step, values: metrics };
     curve.push(point);

@@ -1,9 +1,10 @@
 /** Trainings in real processes that are killed, stopped by a signal, or run out of room, and go on. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RunRecord } from '../../checkpoints/run-record.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { endAll, Run, SECONDS, type Ended } from '../support/processes.ts';
 import { TINY_COLUMNS, tinyTraining } from '../support/tiny-training.ts';
@@ -50,7 +51,7 @@ const hash = (file: string): string => createHash('sha256').update(readFileSync(
 const traces = (out: string): string[] => readdirSync(dir).filter((name) => name.includes(out)).toSorted(); // prettier-ignore
 /** Name of the newest checkpoint of an unfinished run; undefined: none yet. */
 function newest(out: string): string | undefined {
-  if (traces(out).length === 0 || traces(out).includes(out)) return undefined;
+  if (!existsSync(at(`${out}.partial`))) return undefined;
   // Stage and step, by number.
   const byNumber = new Intl.Collator('en', { numeric: true });
   const names = readdirSync(at(`${out}.partial`)).filter((name) => name.startsWith('checkpoint-'));
@@ -88,7 +89,7 @@ describe('a process that is killed at any moment', () => {
       await run.ended;
       // A result is whole or not there, and nothing else lies beside.
       const left = traces(out);
-      expect([`${out}.partial`, out, `${out},${out}.partial`]).toContain(left.join());
+      expect(['', `${out}.partial`, out, `${out},${out}.partial`]).toContain(left.join());
       if (left.includes(out)) break;
     }
     const last = await start(args).ended;
@@ -126,6 +127,8 @@ async function waitFor(what: () => boolean): Promise<void> {
   }
 }
 
+type Clocks = Pick<RunRecord, 'started' | 'seconds'> & { readonly peakRssBytes: number };
+
 describe('a full disk', () => {
   // The writes of a process with a limit on its files fail with EFBIG, which takes the way of ENOSPC.
   const possible = process.platform !== 'win32';
@@ -144,7 +147,13 @@ describe('a full disk', () => {
     expect(checkpoint('full')).toEqual(before);
     expect(readdirSync(at('full.partial')).toSorted()).toEqual([before[0], 'run-identity.json'].toSorted());
 
+    const told = JSON.parse(readFileSync(at('full.partial', before[0], 'progress.json'), 'utf8')) as Clocks;
     await done(teacher('full'));
+    // The record is of all processes.
+    const record = JSON.parse(readFileSync(at('full', 'run.json'), 'utf8')) as Clocks;
+    expect(record.started).toBe(told.started);
+    expect(record.seconds).toBeGreaterThan(told.seconds);
+    expect(record.peakRssBytes).toBeGreaterThanOrEqual(told.peakRssBytes);
     expect(result('full')).toEqual(result('whole'));
   });
 });
