@@ -75,29 +75,17 @@ export function joinColumns(parts: readonly Words[], cols: readonly number[], ro
   return out;
 }
 
-/** Calls `move` for every row of every head: its first word in (head, D), in (token, heads·D), and D. */
-function eachHeadRow(hidden: number, dims: Dims, move: (split: number, merged: number, D: number) => void): void {
+/** (head, D) → (token, heads·D): the heads of a text, each an L × D block, side by side. */
+export function mergeHeads(x: Words, hidden: number, dims: Dims): Words {
+  const out = blank(x.n, x.length);
   const D = hidden / dims.heads;
-  let split = 0;
+  let from = 0;
   let start = 0;
   for (const length of dims.lengths) {
     for (let h = 0; h < dims.heads; h++)
-      for (let i = 0; i < length; i++, split += D) move(split, start + i * hidden + h * D, D);
+      for (let i = 0; i < length; i++, from += D) copy(x, from, out, start + i * hidden + h * D, D);
     start += length * hidden;
   }
-}
-
-/** (token, H) → (head, H / heads): every head of a text becomes one L × D block. */
-export function splitHeads(x: Words, hidden: number, dims: Dims): Words {
-  const out = blank(x.n, x.length);
-  eachHeadRow(hidden, dims, (split, merged, D) => copy(x, merged, out, split, D));
-  return out;
-}
-
-/** (head, D) → (token, heads·D). */
-export function mergeHeads(x: Words, hidden: number, dims: Dims): Words {
-  const out = blank(x.n, x.length);
-  eachHeadRow(hidden, dims, (split, merged, D) => copy(x, split, out, merged, D));
   return out;
 }
 

@@ -18,6 +18,50 @@ export const matmul = (a: Words, b: Words, m: number, k: number, n: number): Wor
 export const matmulTransposed = (a: Words, bT: Words, m: number, k: number, n: number): Words =>
   product(a, bT, m, k, n, 1);
 
+/** Matrices of one shape within `words`: each begins `step` words after the one before, the first at `from`; rows lie `row` words apart. */
+export interface Matrices {
+  readonly words: Words;
+  readonly from: number;
+  readonly step: number;
+  readonly row: number;
+}
+
+/** `count` products of m × k and k × n. */
+export interface ProductSizes {
+  readonly count: number;
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+}
+
+/** The limbs of matrices of `rows` × `cols`, from the first on. */
+function limbsOf({ words, from, step, row }: Matrices, count: number, rows: number, cols: number): Uint32Array {
+  const last = count * rows * cols === 0 ? from : from + (count - 1) * step + (rows - 1) * row + cols;
+  const valid = [from, step, row].every((v) => Number.isInteger(v) && v >= 0) && last <= words.length;
+  if (!valid) throw new Error(`${count} matrices of ${rows}x${cols} from ${from} on by ${step} and ${row} in ${words.length} words`); // prettier-ignore
+  return words.data.subarray(from * slots(words.n));
+}
+
+/**
+ * c_i += a_i · b_i for many small matrices at once, in one ring; b_i given as n × k where `transposed`. The c_i are whole, one after
+ * the other from word `at` of c on, which is changed.
+ */
+export function addProducts(
+  c: Words,
+  at: number,
+  a: Matrices,
+  b: Matrices,
+  sizes: ProductSizes,
+  transposed = false,
+): void {
+  const { count, m, k, n } = sizes;
+  if (a.words.n !== c.n || b.words.n !== c.n)
+    throw new Error(`matrix products of rings ${a.words.n}, ${b.words.n}, ${c.n}`);
+  const [left, right] = [limbsOf(a, count, m, k), transposed ? limbsOf(b, count, n, k) : limbsOf(b, count, k, n)];
+  const out = limbsOf({ words: c, from: at, step: m * n, row: n }, count, m, n);
+  kernels().matmulBatch(left, right, out, count, m, k, n, a.step, a.row, b.step, b.row, transposed ? 1 : 0, c.n);
+}
+
 /** A matrix in the order in which the kernels that packed it multiply with it: as large as its words, edges apart. */
 export interface PackedMatrix {
   /** Ring of its words; products in every ring ≤ n can be had. */

@@ -7,7 +7,7 @@
  * Opened: nothing. Dealt: [A C] in ring n, a word an output. Precondition: n ≤ the rings of both operands. Error: none.
  * Cost: no round; each party two products of every head, the assistant one.
  */
-import { add, concatWords, matmul as dense, matmulTransposed, slice, type Words } from '../../ring/index.ts';
+import { add, addProducts, slice, zeros, type Words } from '../../ring/index.ts';
 import {
   cost,
   dealtOperand,
@@ -22,42 +22,32 @@ import {
   opensNothing,
 } from '../check.ts';
 import type { GateDefinition } from '../gate.ts';
-import { reduce, splitHeads } from '../layout.ts';
+import { reduce } from '../layout.ts';
 import type { MatmulGate, Resolved } from '../program.ts';
 import { count, rowCount, type Dims } from '../shape.ts';
-
-type Pair = readonly [Words, Words];
-
-/** Both operands in ring n with every head of every text one contiguous block. */
-function byHead(gate: Resolved<MatmulGate>, x: Words, y: Words, dims: Dims): Pair {
-  const hidden = y.length / rowCount('token', dims);
-  const left = reduce(x, gate.n);
-  const split = gate.form === 'scores' && gate.shape.rows === 'head'; // one row's heads lie side by side
-  return [split ? splitHeads(left, hidden, dims) : left, splitHeads(reduce(y, gate.n), hidden, dims)];
-}
 
 /** Rows of the first operand in a text of L tokens, for each head. */
 const queries = (gate: Resolved<MatmulGate>, L: number): number => (gate.shape.rows === 'head' ? L : 1);
 
-/** Σ over the pairs of the products of their heads: (head, keys) or (head, D). */
-function products(gate: Resolved<MatmulGate>, pairs: readonly Pair[], dims: Dims): Words {
-  const D = pairs[0]![1].length / rowCount('head', dims);
-  const parts: Words[] = [];
-  let [xAt, yAt] = [0, 0];
+/**
+ * Adds the product of every head to z, which has rows (head, keys) or (head, D). Heads of y, and of x in scores, lie side by side in
+ * the rows of a token; probabilities are a block a head.
+ */
+function addHeads(gate: Resolved<MatmulGate>, z: Words, x: Words, y: Words, dims: Dims): void {
+  const scores = gate.form === 'scores';
+  const hidden = y.length / rowCount('token', dims);
+  const D = hidden / dims.heads;
+  let [xAt, yAt, zAt] = [0, 0, 0];
   for (const L of dims.lengths) {
     const m = queries(gate, L);
-    const xSize = m * (gate.form === 'scores' ? D : L);
-    for (let h = 0; h < dims.heads; h++) {
-      const [first, ...rest] = pairs.map(([x, y]) => {
-        const [a, b] = [slice(x, xAt, xAt + xSize), slice(y, yAt, yAt + L * D)];
-        return gate.form === 'scores' ? matmulTransposed(a, b, m, D, L) : dense(a, b, m, L, D);
-      });
-      parts.push(rest.reduce(add, first!));
-      xAt += xSize;
-      yAt += L * D;
-    }
+    const [k, n] = scores ? [D, L] : [L, D];
+    const left = { words: x, from: xAt, step: scores ? D : m * L, row: scores ? hidden : L };
+    const right = { words: y, from: yAt, step: D, row: hidden };
+    addProducts(z, zAt, left, right, { count: dims.heads, m, k, n }, scores);
+    xAt += dims.heads * m * k;
+    yAt += L * hidden;
+    zAt += dims.heads * m * n;
   }
-  return concatWords(parts);
 }
 
 /** Multiply-adds of one product of every head: heads · queries · L · D a text in both forms. */
@@ -94,24 +84,24 @@ export const matmul: GateDefinition<MatmulGate> = {
   },
   error: () => 0,
   deal(gate, inputs, context) {
-    const pair = byHead(gate, dealtOperand(inputs[0]), dealtOperand(inputs[1]), context.dims);
-    context.deal(gate, 'AC', products(gate, [pair], context.dims));
+    const { dims } = context;
+    const AC = zeros(gate.n, count(gate.shape, dims));
+    addHeads(gate, AC, reduce(dealtOperand(inputs[0]), gate.n), reduce(dealtOperand(inputs[1]), gate.n), dims);
+    context.deal(gate, 'AC', AC);
     return { kind: 'share' };
   },
   party: opensNothing((gate, inputs, context) => {
     const { dims, party } = context;
-    const [x, y] = [operand(inputs[0]), operand(inputs[1])];
-    const [E, D] = byHead(gate, x.E, y.E, dims);
-    const [A, C] = byHead(gate, x.A, y.A, dims);
-    const z = products(
-      gate,
-      [
-        [E, party === 0 ? add(C, D) : C],
-        [A, D],
-      ],
-      dims,
-    );
-    return { kind: 'share', x: add(z, context.dealt(gate, 'AC', gate.n, z.length)) };
+    const [E, A, D, C] = [operand(inputs[0]), operand(inputs[1])].flatMap((v) => [reduce(v.E, gate.n), reduce(v.A, gate.n)]) as [Words, Words, Words, Words]; // prettier-ignore
+    const AC = context.dealt(gate, 'AC', gate.n, count(gate.shape, dims));
+    const z = slice(AC, 0, AC.length);
+    addHeads(gate, z, E, party === 0 ? add(C, D) : C, dims);
+    addHeads(gate, z, A, D, dims);
+    return { kind: 'share', x: z };
   }),
-  clear: (gate, [x, y], { dims }) => ({ x: products(gate, [byHead(gate, x!.x, y!.x, dims)], dims) }),
+  clear(gate, [x, y], { dims }) {
+    const z = zeros(gate.n, count(gate.shape, dims));
+    addHeads(gate, z, reduce(x!.x, gate.n), reduce(y!.x, gate.n), dims);
+    return { x: z };
+  },
 };

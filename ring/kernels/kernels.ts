@@ -14,6 +14,7 @@ export interface Kernels {
   sum(a: Uint32Array, out: Uint32Array, rows: number, cols: number, axis: number, n: number): number;
   gather(a: Uint32Array, index: Uint32Array, out: Uint32Array, count: number, length: number, n: number): number;
   matmul(a: Uint32Array, b: Uint32Array, c: Uint32Array, m: number, k: number, n: number, col0: number, col1: number, transposed: number, w: number): number; // prettier-ignore
+  matmulBatch(a: Uint32Array, b: Uint32Array, c: Uint32Array, count: number, m: number, k: number, n: number, aStep: number, aRow: number, bStep: number, bRow: number, transposed: number, w: number): number; // prettier-ignore
   /** Limbs of an array before the next multiple of 64 bytes. */
   unaligned(array: Uint32Array): number;
   /** Limbs a matrix (k × n in ring w) takes once packed for these kernels. */
@@ -34,6 +35,7 @@ export interface Kernels {
   productShare(c: Uint32Array, r: Uint32Array, q: Uint32Array, qm: Uint32Array, E: Uint32Array, A: Uint32Array, mA: Uint32Array, rA: Uint32Array, out: Uint32Array, length: number, n: number, lift: number, N: number, nw: number, cols: number, party: number): number; // prettier-ignore
   cellTables(r: Uint32Array, out: Uint32Array, length: number, n: number, nl: number, m: number, flagsLow: number, flagsHigh: number): number; // prettier-ignore
   cellFlags(c: Uint32Array, tables: Uint32Array, bits: Uint32Array, length: number, n: number, nl: number, m: number, offsetLow: number, offsetHigh: number, from: number): number; // prettier-ignore
+  gfDots(a: Uint32Array, b: Uint32Array, sizes: Uint32Array, out: Uint32Array, runs: number): number;
   /** For measurements: products a round of one of the processor's multiply instructions makes; 0 where there is none. */
   peak(instruction: number, rounds: number): number;
   fourierPublic(c: Uint32Array, hiCos: Int32Array, hiSin: Int32Array, loCos: Int32Array, loSin: Int32Array, a: BigInt64Array, bk: BigInt64Array, out: Uint32Array, length: number, K: number, b: number, l: number): number; // prettier-ignore

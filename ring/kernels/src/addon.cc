@@ -126,6 +126,18 @@ uint32_t matmul(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, u
   return 0;
 }
 
+using Batch = uint32_t(const uint32_t*, const uint32_t*, uint32_t*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
+                       uint32_t, uint32_t, uint32_t, uint32_t);
+template <Batch* F>
+uint32_t matmulBatch(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t count, uint32_t m, uint32_t k, uint32_t n,
+                     uint32_t aStep, uint32_t aRow, uint32_t bStep, uint32_t bRow, uint32_t transposed, uint32_t w) {
+  parallel(count, 1, static_cast<uint64_t>(count) * m * k * n, WORK_PER_THREAD, [=](uint32_t from, uint32_t to) {
+    const size_t l = limbs(w);
+    F(a + l * from * aStep, b + l * from * bStep, c + l * from * m * n, to - from, m, k, n, aStep, aRow, bStep, bRow, transposed, w);
+  });
+  return 0;
+}
+
 /// A packed B is cut between panels.
 template <Matmul* F, uint32_t (*Panel)(uint32_t)>
 uint32_t matmulPacked(const uint32_t* a, const uint32_t* packed, uint32_t* c, uint32_t m, uint32_t k, uint32_t n,
@@ -222,10 +234,11 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
     DEFINE(isa, fourierPublic) DEFINE(isa, fourierSecret)                                                        \
     DEFINE(isa, packMasked) DEFINE(isa, unpackAdd)                                                               \
     DEFINE(isa, extShare) DEFINE(isa, squareShare) DEFINE(isa, productShare)                                     \
-    DEFINE(isa, cellTables) DEFINE(isa, cellFlags) DEFINE(isa, peak)                                             \
+    DEFINE(isa, cellTables) DEFINE(isa, cellFlags) DEFINE(isa, gfDots) DEFINE(isa, peak)                         \
     define(env, set, "fourierDot", entry<&fourierDot<ring::isa::fourierDot>>);                                   \
     DEFINE(isa, unaligned) DEFINE(isa, packedLimbs) DEFINE(isa, packMatrix)                                      \
     define(env, set, "matmul", entry<&matmul<ring::isa::matmul>>);                                               \
+    define(env, set, "matmulBatch", entry<&matmulBatch<ring::isa::matmulBatch>>);                                \
     define(env, set, "matmulPacked", entry<&matmulPacked<ring::isa::matmulPacked, ring::isa::panelColumns>>);    \
     napi_set_named_property(env, exports, #isa, set);                                                            \
   }

@@ -11,6 +11,7 @@ inline T apply(T a, T s) {
   if (OP == 0) return a + s;
   if (OP == 1) return a - s;
   if (OP == 2) return a * s;
+  if (OP == 4) return a ^ s;
   return s - a;
 }
 
@@ -60,6 +61,7 @@ RING_KERNEL(zip)(u32 op, u32 mode, const u32* a, const u32* s, u32* out, u32 row
     if (op == 0) zipRows<0, T>(mode, {a}, {s}, {out}, rows, cols, mask);
     else if (op == 1) zipRows<1, T>(mode, {a}, {s}, {out}, rows, cols, mask);
     else if (op == 2) zipRows<2, T>(mode, {a}, {s}, {out}, rows, cols, mask);
+    else if (op == 4) zipRows<4, T>(mode, {a}, {s}, {out}, rows, cols, mask);
     else zipRows<3, T>(mode, {a}, {s}, {out}, rows, cols, mask);
     return 0u;
   });

@@ -17,7 +17,7 @@
 namespace ring {
 namespace RING_ISA {
 
-/// out = a op s: op 0 a + s, 1 a - s, 2 a * s, 3 s - a. a is rows x cols; mode 0: s is rows x cols, 1: one word a row,
+/// out = a op s: op 0 a + s, 1 a - s, 2 a * s, 3 s - a, 4 a xor s. a is rows x cols; mode 0: s is rows x cols, 1: one word a row,
 /// 2: one word a column, 3: one word.
 RING_KERNEL(zip)(uint32_t op, uint32_t mode, const uint32_t* a, const uint32_t* s, uint32_t* out, uint32_t rows,
                  uint32_t cols, uint32_t n);
@@ -35,6 +35,10 @@ RING_KERNEL(gather)(const uint32_t* a, const uint32_t* index, uint32_t* out, uin
 /// c = a b mod 2^w for columns [col0, col1) of c: a is m x k, b is k x n (transposed: n x k), c is m x n, row-major.
 RING_KERNEL(matmul)(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, uint32_t k, uint32_t n, uint32_t col0,
                     uint32_t col1, uint32_t transposed, uint32_t w);
+/// c_i += a_i b_i mod 2^w, i < count: a_i begins at word i * aStep of a and has rows aRow words apart, likewise b_i; c_i is m x n, one
+/// after the other. Rows of b are those of b_i, or of its transpose.
+RING_KERNEL(matmulBatch)(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t count, uint32_t m, uint32_t k, uint32_t n,
+                         uint32_t aStep, uint32_t aRow, uint32_t bStep, uint32_t bRow, uint32_t transposed, uint32_t w);
 /// Limbs from p to the next multiple of 64 bytes: packed matrices begin there.
 RING_KERNEL(unaligned)(const uint32_t* p);
 /// Limbs that b (k x n in ring w) takes once packed, and columns of one of its panels.
@@ -89,6 +93,10 @@ RING_KERNEL(cellTables)(const uint32_t* r, uint32_t* out, uint32_t length, uint3
 /// Bit number bits [nl - m, nl) of c - offset of each table, set in `bits` (zero before) from bit `from` on.
 RING_KERNEL(cellFlags)(const uint32_t* c, const uint32_t* tables, uint32_t* bits, uint32_t length, uint32_t n, uint32_t nl,
                        uint32_t m, uint32_t offsetLow, uint32_t offsetHigh, uint32_t from);
+
+/// out_r = sum a_i b_i in GF(2)[x] / (x^64 + x^4 + x^3 + x + 1) over run r, runs of sizes[r] words one after the other. All in slots of
+/// 64 bits. No branch and no index depends on a word.
+RING_KERNEL(gfDots)(const uint32_t* a, const uint32_t* b, const uint32_t* sizes, uint32_t* out, uint32_t runs);
 
 /// A_1..A_K, B_1..B_K (ring 64) at each c of ring b; tables and coefficients as in ring/trig.ts.
 RING_KERNEL(fourierPublic)(const uint32_t* c, const int32_t* hiCos, const int32_t* hiSin, const int32_t* loCos,

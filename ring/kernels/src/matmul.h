@@ -60,11 +60,11 @@ struct Tiles<P, 0> {
   static void run(size_t, const typename P::AT*, const u32*, size_t, typename P::S*) {}
 };
 
-/// B as it lies: k x n, or n x k.
+/// B as it lies: k x n, or n x k, its rows `step` words apart.
 template <class P>
 struct Plane {
   In<typename P::S> b;
-  size_t k, n;
+  size_t step;
   bool transposed;
 
   /// Steps [p0, p0 + kc) of the panel of columns [j, j + cols) as stored, zeros beyond both.
@@ -78,11 +78,11 @@ struct Plane {
       if (full < L) __builtin_memset(words, 0, units * KU * L * sizeof(S));
       if (transposed) {
         for (size_t q = 0; q < full; ++q) {
-          const In<S> column = b + ((first + q) * k + p0);
+          const In<S> column = b + ((first + q) * step + p0);
           for (size_t p = 0; p < kc; ++p) words[p * L + q] = column[p];
         }
       } else {
-        for (size_t p = 0; p < kc; ++p) __builtin_memcpy(words + p * L, (b + ((p0 + p) * n + first)).p, full * sizeof(S));
+        for (size_t p = 0; p < kc; ++p) __builtin_memcpy(words + p * L, (b + ((p0 + p) * step + first)).p, full * sizeof(S));
       }
       for (size_t p = kc; p < units * KU; ++p)
         for (size_t q = 0; q < L; ++q) words[p * L + q] = 0;
@@ -91,13 +91,13 @@ struct Plane {
   }
 };
 
-/// Rows [i0, i0 + rows) of A, steps [p0, p0 + kc): for each unit the parts of every row.
+/// Rows [i0, i0 + rows) of A, which lie `step` words apart, steps [p0, p0 + kc): for each unit the parts of every row.
 template <class P>
-void packRows(typename P::AT* to, In<typename P::S> a, size_t i0, size_t rows, size_t k, size_t p0, size_t kc) {
+void packRows(typename P::AT* to, In<typename P::S> a, size_t i0, size_t rows, size_t step, size_t p0, size_t kc) {
   using S = typename P::S;
   constexpr size_t KU = P::KU;
   for (size_t r = 0; r < rows; ++r) {
-    const In<S> row = a + ((i0 + r) * k + p0);
+    const In<S> row = a + ((i0 + r) * step + p0);
     typename P::AT* at = to + r * P::PARTS;
     size_t p = 0;
     for (; p + KU <= kc; p += KU, at += rows * P::PARTS) {
@@ -127,16 +127,17 @@ void store(const S* out, Out<S> c, size_t rows, size_t cols, size_t n, bool firs
   }
 }
 
-/// Columns [col0, col1) of C. `block(p0, kc, j, cols)` gives that block of a panel as stored.
+/// Columns [col0, col1) of C, or of what is added to it. Rows of A lie `step` words apart. `block(p0, kc, j, cols)` gives that block of a
+/// panel as stored.
 template <class P, class Block>
-void product(In<typename P::S> a, Out<typename P::S> c, size_t m, size_t k, size_t n, size_t col0, size_t col1,
-             typename P::S mask, Block block) {
+void product(In<typename P::S> a, size_t step, Out<typename P::S> c, size_t m, size_t k, size_t n, size_t col0, size_t col1,
+             typename P::S mask, bool added, Block block) {
   using S = typename P::S;
   constexpr size_t NR = columns<P>, MR = P::MR, KC = P::KC;
   RING_SCRATCH typename P::AT packedA[MC * (KC / P::KU) * P::PARTS];
   RING_SCRATCH S out[MR * NR];
   RING_SCRATCH u32 held[P::HOLDS ? KC / P::KU * P::NV * P::HELD : 1];
-  if (k == 0) {
+  if (k == 0 && !added) {
     for (size_t i = 0; i < m; ++i)
       for (size_t j = col0; j < col1; ++j) c.set(i * n + j, 0);
     return;
@@ -149,7 +150,7 @@ void product(In<typename P::S> a, Out<typename P::S> c, size_t m, size_t k, size
       const size_t mc = least(MC, m - i0), tiles = parts(mc, MR);
       const auto top = [=](size_t t) { return t * mc / tiles; };
       for (size_t t = 0; t < tiles; ++t)
-        packRows<P>(packedA + top(t) * units * P::PARTS, a, i0 + top(t), top(t + 1) - top(t), k, p0, kc);
+        packRows<P>(packedA + top(t) * units * P::PARTS, a, i0 + top(t), top(t + 1) - top(t), step, p0, kc);
       for (size_t j = col0; j < col1; j += NR) {
         const size_t cols = least(NR, col1 - j);
         const u32* panel = block(p0, kc, j, cols);
@@ -160,7 +161,7 @@ void product(In<typename P::S> a, Out<typename P::S> c, size_t m, size_t k, size
         for (size_t t = 0; t < tiles; ++t) {
           const size_t rows = top(t + 1) - top(t);
           Tiles<P, P::MR>::run(rows, packedA + top(t) * units * P::PARTS, panel, units, out);
-          store<S, NR>(out, c + ((i0 + top(t)) * n + j), rows, cols, n, p0 == 0, reduce);
+          store<S, NR>(out, c + ((i0 + top(t)) * n + j), rows, cols, n, p0 == 0 && !added, reduce);
         }
       }
     }
@@ -174,11 +175,29 @@ RING_KERNEL(matmul)(const u32* a, const u32* b, u32* c, u32 m, u32 k, u32 n, u32
     using P = decltype(policy);
     using S = typename P::S;
     RING_SCRATCH u32 packed[P::KC / P::KU * panelStep<P>];
-    const Plane<P> plane{{b}, k, n, transposed != 0};
-    product<P>({a}, {c}, m, k, n, col0, col1, maskOf<S>(w), [=](size_t p0, size_t kc, size_t j, size_t cols) {
+    const Plane<P> plane{{b}, transposed != 0 ? k : n, transposed != 0};
+    product<P>({a}, k, {c}, m, k, n, col0, col1, maskOf<S>(w), false, [=](size_t p0, size_t kc, size_t j, size_t cols) {
       plane.pack(packed, p0, kc, j, cols);
       return const_cast<const u32*>(packed);
     });
+    return 0u;
+  });
+}
+
+RING_KERNEL(matmulBatch)(const u32* a, const u32* b, u32* c, u32 count, u32 m, u32 k, u32 n, u32 aStep, u32 aRow, u32 bStep, u32 bRow,
+                         u32 transposed, u32 w) {
+  return withPolicy(w, [=](auto policy) {
+    using P = decltype(policy);
+    using S = typename P::S;
+    RING_SCRATCH u32 packed[P::KC / P::KU * panelStep<P>];
+    for (size_t i = 0; i < count; ++i) {
+      const Plane<P> plane{In<S>{b} + i * bStep, bRow, transposed != 0};
+      product<P>(In<S>{a} + i * aStep, aRow, Out<S>{c} + i * m * n, m, k, n, 0, n, maskOf<S>(w), true,
+                 [=](size_t p0, size_t kc, size_t j, size_t cols) {
+                   plane.pack(packed, p0, kc, j, cols);
+                   return const_cast<const u32*>(packed);
+                 });
+    }
     return 0u;
   });
 }
@@ -199,7 +218,7 @@ RING_KERNEL(panelColumns)(u32 w) {
 RING_KERNEL(packMatrix)(const u32* b, u32* packed, u32 k, u32 n, u32 w) {
   return withPolicy(w, [=](auto policy) {
     using P = decltype(policy);
-    const Plane<P> plane{{b}, k, n, false};
+    const Plane<P> plane{{b}, n, false};
     u32* to = packed;
     for (size_t j = 0; j < n; j += columns<P>)
       for (size_t p0 = 0; p0 < k; p0 += P::KC) {
@@ -216,7 +235,7 @@ RING_KERNEL(matmulPacked)(const u32* a, const u32* packed, u32* c, u32 m, u32 k,
     using P = decltype(policy);
     using S = typename P::S;
     const size_t panel = parts(k, P::KU) * panelStep<P>;
-    product<P>({a}, {c}, m, k, n, col0, col1, maskOf<S>(w), [=](size_t p0, size_t, size_t j, size_t) {
+    product<P>({a}, k, {c}, m, k, n, col0, col1, maskOf<S>(w), false, [=](size_t p0, size_t, size_t j, size_t) {
       return packed + j / columns<P> * panel + p0 / P::KU * panelStep<P>;
     });
     return 0u;
