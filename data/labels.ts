@@ -8,8 +8,12 @@ const MAX_CLASSES = 1000;
 /** Classes that a message names. */
 const NAMED = 20;
 
+/** File and line of an example, or its number where the data is in no file. */
+const placeOf = ({ source, places }: Dataset, i: number): string =>
+  places === undefined ? `${source}: example ${i + 1}` : `${source}, ${places[i]!}`;
+
 const noLabel = (data: Dataset, i: number): InputError =>
-  new InputError(`${data.source}: example ${i + 1} has no label`, 'Name the column with --label-column.');
+  new InputError(`${placeOf(data, i)} has no label`, 'Name the column with --label-column.');
 
 /**
  * Class names found in the data, sorted: numbers by value, others by code unit. The order is the classes' numbering.
@@ -53,7 +57,7 @@ export function classOf(label: string, labels: readonly string[]): number | unde
 
 /**
  * What a model with these labels is to predict for each example: a class number, or for regression the score.
- * @throws InputError naming file, example and label for one that is none of the classes, or no finite number
+ * @throws InputError naming file, line and label for one that is none of the classes, or no finite number
  */
 export function targetsOf(data: Dataset, labels: readonly string[], regression: boolean): number[] {
   return data.examples.map(({ label }, i) => {
@@ -61,12 +65,12 @@ export function targetsOf(data: Dataset, labels: readonly string[], regression: 
     if (regression) {
       const score = Number(label);
       if (label.trim() !== '' && Number.isFinite(score)) return score;
-      throw new InputError(`${data.source}: example ${i + 1}: '${label}' is no score`, 'Regression needs numbers.');
+      throw new InputError(`${placeOf(data, i)}: '${label}' is no score`, 'Regression needs numbers.');
     }
     const found = classOf(label, labels);
     if (found !== undefined) return found;
     throw new InputError(
-      `${data.source}: example ${i + 1}: label '${label}' is none of the classes`,
+      `${placeOf(data, i)}: label '${label}' is none of the classes`,
       `The classes are: ${labels.slice(0, NAMED).join(', ')}${labels.length > NAMED ? `, … (${labels.length})` : ''}.`,
     );
   });

@@ -25,6 +25,8 @@ export interface ReadOptions extends ColumnOptions {
 export interface Dataset {
   /** In the order of the file. */
   readonly examples: readonly Example[];
+  /** Where each stands in the file: `line 7`, of Parquet `row 3`. */
+  readonly places?: readonly string[];
   /** SHA-256 (hex) of the file's bytes. */
   readonly hash: string;
   /** The file, or the part of a bundled task. */
@@ -48,20 +50,26 @@ export async function readExamples(file: string, options: ReadOptions = {}): Pro
       `Name the file by its format: ${Object.keys(PARSERS).join(', ')}, ${PARQUET}.`,
     );
   }
-  const { hash, examples } =
-    parse === undefined ? await fromParquet(file, options) : await fromText(file, parse, options);
-  if (examples.length === 0)
+  const { hash, found } = parse === undefined ? await fromParquet(file, options) : await fromText(file, parse, options);
+  if (found.length === 0)
     throw new InputError(`${file}: a header but no examples`, 'Give a file with at least one example.');
-  return { examples, hash, source: file };
+  return { examples: found.map(({ example }) => example), places: found.map(({ place }) => place), hash, source: file };
 }
 
 const PARQUET = '.parquet';
 
-type Read = Pick<Dataset, 'hash' | 'examples'>;
+interface Placed {
+  readonly example: Example;
+  readonly place: string;
+}
+interface Read {
+  readonly hash: string;
+  readonly found: readonly Placed[];
+}
 
 async function fromText(file: string, parse: Parser, options: ReadOptions): Promise<Read> {
   const { text, hash } = await readText(file);
-  return { hash, examples: parse(text, file, options) };
+  return { hash, found: parse(text, file, options) };
 }
 
 async function fromParquet(file: string, options: ColumnOptions): Promise<Read> {
@@ -71,20 +79,21 @@ async function fromParquet(file: string, options: ColumnOptions): Promise<Read> 
   const text = await table.texts(columns.text);
   const pair = columns.pair === undefined ? undefined : await table.texts(columns.pair);
   const label = columns.label === undefined ? undefined : await table.labels(columns.label);
-  const examples = text.map((value, i) =>
+  const found = text.map((value, i) =>
     checked(
       {
         text: value,
         ...(pair === undefined ? {} : { pair: pair[i]! }),
         ...(label === undefined ? {} : { label: label[i]! }),
       },
-      `${file}, row ${i + 1}`,
+      file,
+      `row ${i + 1}`,
     ),
   );
-  return { hash, examples };
+  return { hash, found };
 }
 
-type Parser = (text: string, file: string, options: ReadOptions) => Example[];
+type Parser = (text: string, file: string, options: ReadOptions) => Placed[];
 
 const PARSERS: Readonly<Record<string, Parser>> = {
   '.tsv': (text, file, options) => fromRows(parseTsv(text, file, options.onBrokenRow), file, options),
@@ -94,7 +103,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   '.txt': fromLines,
 };
 
-function fromLines(text: string, file: string, options: ColumnOptions): Example[] {
+function fromLines(text: string, file: string, options: ColumnOptions): Placed[] {
   const named = options.textColumn ?? options.pairColumn ?? options.labelColumn;
   if (named !== undefined) {
     throw new InputError(
@@ -102,10 +111,10 @@ function fromLines(text: string, file: string, options: ColumnOptions): Example[
       'Leave the column options out, or use TSV, CSV or JSONL.',
     );
   }
-  return splitLines(text).map((line, i) => checked({ text: line }, `${file}, line ${i + 1}`));
+  return splitLines(text).map((line, i) => checked({ text: line }, file, `line ${i + 1}`));
 }
 
-function fromRows(rows: Rows, file: string, options: ReadOptions): Example[] {
+function fromRows(rows: Rows, file: string, options: ReadOptions): Placed[] {
   const first = rows[0]!.cells;
   const named = options.textColumn ?? options.pairColumn ?? options.labelColumn;
   const headerless =
@@ -131,7 +140,7 @@ function fromRows(rows: Rows, file: string, options: ReadOptions): Example[] {
       ...(pair < 0 ? {} : { pair: cells[pair]! }),
       ...(label < 0 ? {} : { label: cells[label]! }),
     };
-    return [checked(example, `${file}, line ${line}`)];
+    return [checked(example, file, `line ${line}`)];
   });
 }
 
@@ -146,7 +155,7 @@ function headerlessColumns(
   return chooseColumns(names, { ...options, textColumn, labelColumn: options.labelColumn ?? COLA_COLUMNS.label }, file);
 }
 
-function fromJsonl(text: string, file: string, options: ColumnOptions): Example[] {
+function fromJsonl(text: string, file: string, options: ColumnOptions): Placed[] {
   const rows = parseJsonl(text, file);
   const columns = chooseColumns(Object.keys(rows[0]!.object), options, file);
   return rows.map(({ line, object }) => {
@@ -176,24 +185,25 @@ function fromJsonl(text: string, file: string, options: ColumnOptions): Example[
         ...(columns.pair === undefined ? {} : { pair: asString(columns.pair) }),
         ...(columns.label === undefined ? {} : { label: asLabel(columns.label) }),
       },
-      `${file}, line ${line}`,
+      file,
+      `line ${line}`,
     );
   });
 }
 
-/** `place` names file and line. */
-function checked(example: Example, place: string): Example {
+/** @throws InputError naming file and place */
+function checked(example: Example, file: string, place: string): Placed {
   if (example.text.trim() === '') {
-    throw new InputError(`${place}: the text is empty`, 'Remove the line, or give the right --text-column.');
+    throw new InputError(`${file}, ${place}: the text is empty`, 'Remove the line, or give the right --text-column.');
   }
   if (example.label === '') {
-    throw new InputError(`${place}: the label is empty`, 'Fill it in, or give the right --label-column.');
+    throw new InputError(`${file}, ${place}: the label is empty`, 'Fill it in, or give the right --label-column.');
   }
   if (/\p{Cs}/u.test(example.text + (example.pair ?? ''))) {
     throw new InputError(
-      `${place}: half a surrogate pair in the text`,
+      `${file}, ${place}: half a surrogate pair in the text`,
       'Write characters beyond U+FFFF as both halves of their \\u escape.',
     );
   }
-  return example;
+  return { example, place };
 }

@@ -110,7 +110,7 @@ describe('layouts of the two largest tasks', () => {
     write('WNLI/dev.tsv', 'index\tsentence1\tsentence2\tlabel', '0\ta\tb\t1', '1\tc\td\t2');
     const error: unknown = await loadTaskPart('wnli', 'dev', { folder }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(InputError);
-    expect((error as InputError).message).toMatch(/WNLI\/dev\.tsv: example 2: label '2' is none of the classes/);
+    expect((error as InputError).message).toMatch(/WNLI\/dev\.tsv, line 3: label '2' is none of the classes/);
     write('STS-B/dev.tsv', 'index\tsentence1\tsentence2\tscore', '0\ta\tb\tentailment');
     await expect(loadTaskPart('sts-b', 'dev', { folder })).rejects.toThrow("'entailment' is no score");
   });
@@ -153,7 +153,7 @@ describe('a user’s own data', () => {
     const train = write('own/train.tsv', 'text\tlabel', 'a\tx', 'b\ty');
     const dev = write('own/dev.tsv', 'text\tlabel', 'a\tx', 'b\tz');
     const error: unknown = await fileTask({ train, dev }).catch((e: unknown) => e);
-    expect((error as InputError).message).toBe(`${dev}: example 2: label 'z' is none of the classes`);
+    expect((error as InputError).message).toBe(`${dev}, line 3: label 'z' is none of the classes`);
     expect((error as InputError).hint).toBe('The classes are: x, y.');
     // Stars from 1 to 3: 0 is no class, though there are three and it could be taken for the first's number.
     const stars = write('own/stars.tsv', 'text\tlabel', 'a\t1', 'b\t2', 'c\t3');
@@ -167,7 +167,7 @@ describe('a user’s own data', () => {
     expect(task).toMatchObject({ labels: ['score'], regression: true, metrics: ['pearson', 'spearman'] });
     expect(targetsOf(task.train, task.labels, true)).toEqual([3.8, -0.01]);
     const bad = write('own/bad.tsv', 'text\tscore', 'a\t1', 'b\thigh');
-    await expect(fileTask({ train: bad, regression: true })).rejects.toThrow("example 2: 'high' is no score");
+    await expect(fileTask({ train: bad, regression: true })).rejects.toThrow("bad.tsv, line 3: 'high' is no score");
   });
 
   it('names are sorted, numbers by value', () => {

@@ -93,15 +93,6 @@ describe('a run that is stopped and goes on from its folder', () => {
 });
 
 describe('a stage', () => {
-  it('computes a batch in parts as in one, but for rounding', async () => {
-    const one = { accumulate: 1, dropout: 0, steps: 3, evaluations: 1 };
-    const [whole, parts] = [await runRecipe(options(one)), await runRecipe(options({ ...one, accumulate: 3 }))];
-    const losses = ({ curve }: RunResult): number[] => curve.flatMap(({ values }) => values['loss'] ?? []);
-    losses(parts).forEach((loss, i) =>
-      expect(Math.abs(loss - losses(whole)[i]!)).toBeLessThan(1e-4 * losses(whole)[i]!),
-    );
-  });
-
   it('ends when patience runs out', async () => {
     // At a rate near 0 nothing improves after the first evaluation.
     const { outcomes } = await runRecipe(options({ learningRate: 1e-30, evaluations: 14, patience: 3 }));
