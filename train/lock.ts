@@ -64,7 +64,11 @@ export async function takeLock(file: string): Promise<Lock> {
       await writeFile(file, own, { flag: 'wx' });
       break;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+        // The name may be there though its content did not fit on the disk.
+        await rm(file, { force: true });
+        throw error;
+      }
     }
     try {
       const text = await readFile(file, 'utf8');

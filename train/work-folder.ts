@@ -1,5 +1,5 @@
 /** The folder beside `--out` in which a training stands until it is done: what it is, and the last place to go on from. */
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { InputError, RefusedError } from '../common/errors.ts';
 import { exists, syncFolder, writeDurably, writeFolder } from '../checkpoints/files.ts';
@@ -80,19 +80,16 @@ export class WorkFolder {
     const now = JSON.parse(JSON.stringify(identity)) as unknown;
     const file = join(this.path, IDENTITY);
     await writing(this.path, () => mkdir(this.path, { recursive: true }));
-    // A process killed at its very beginning leaves a folder without identity.
-    const strange = (await readdir(this.path)).some((name) => name !== LOCK && !name.startsWith('.'));
-    if (strange && !(await exists(file))) {
-      throw new RefusedError(`${this.path}: no folder of a training`, 'Choose another --out, or remove this folder.');
-    }
-    this.#lock = await writing(this.path, () => takeLock(join(this.path, LOCK)));
     try {
+      // A process killed at its very beginning leaves a folder without identity.
+      const strange = (await readdir(this.path)).some((name) => name !== LOCK && !name.startsWith('.'));
+      if (strange && !(await exists(file))) {
+        throw new RefusedError(`${this.path}: no folder of a training`, 'Choose another --out, or remove this folder.');
+      }
+      this.#lock = await writing(this.path, () => takeLock(join(this.path, LOCK)));
       await this.#clean();
       if (!(await exists(file))) {
-        await writing(this.path, async () => {
-          await writeDurably(join(this.path, '.identity'), JSON.stringify(now, null, 2));
-          await rename(join(this.path, '.identity'), file);
-        });
+        await writing(this.path, () => this.#begin(now));
         return undefined;
       }
       const difference = firstDifference(JSON.parse(await readFile(file, 'utf8')), now);
@@ -106,6 +103,8 @@ export class WorkFolder {
       return last === undefined ? undefined : await this.#read(join(this.path, last));
     } catch (error) {
       await this.close();
+      // Empty, if this process made it.
+      await rmdir(this.path).catch(() => undefined);
       throw error;
     }
   }
@@ -168,6 +167,18 @@ export class WorkFolder {
   async remove(): Promise<void> {
     await this.close();
     await rm(this.path, { recursive: true, force: true });
+  }
+
+  /** Says whose folder it is; whole or not at all. */
+  async #begin(identity: unknown): Promise<void> {
+    const temporary = join(this.path, `.${IDENTITY}`);
+    try {
+      await writeDurably(temporary, JSON.stringify(identity, null, 2));
+      await rename(temporary, join(this.path, IDENTITY));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
   }
 
   /** Back to where only checkpoints are: what is half-written goes, and a result that did not take its name. */

@@ -1,6 +1,7 @@
 /** Trainings in real processes that are killed, stopped by a signal, or run out of room, and go on. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -119,6 +120,20 @@ describe('a signal', () => {
   });
 });
 
+it('a second SIGINT ends at once', async () => {
+  const run = start(teacher('twice', '--steps', '100000', '--evaluations', '1'));
+  await run.says(/Stage 1 of 1/);
+  // Both before the process looks: only the first asks for a checkpoint.
+  run.child.kill('SIGSTOP');
+  run.child.kill('SIGINT');
+  run.child.kill('SIGTERM');
+  run.child.kill('SIGCONT');
+  const ended = await run.ended;
+  expect([130, 143]).toContain(ended.code);
+  expect(ended.err).not.toContain('stopped at step');
+  expect(readdirSync(at('twice.partial')).filter((name) => name.startsWith('checkpoint-'))).toEqual([]);
+});
+
 async function waitFor(what: () => boolean): Promise<void> {
   const deadline = Date.now() + SECONDS;
   while (!what()) {
@@ -155,5 +170,30 @@ describe('a full disk', () => {
     expect(record.seconds).toBeGreaterThan(told.seconds);
     expect(record.peakRssBytes).toBeGreaterThanOrEqual(told.peakRssBytes);
     expect(result('full')).toEqual(result('whole'));
+  });
+
+  it('of a file system without room: goes on when there is some', async (context) => {
+    const disk = at('disk');
+    mkdirSync(disk);
+    // 32 pages: one checkpoint of 18 fits, a second beside it does not.
+    const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', disk], { encoding: 'utf8' });
+    if (mount.status !== 0) {
+      const why = mount.error?.message ?? mount.stderr.trim();
+      return context.skip(`a small file system cannot be mounted here: ${why}`);
+    }
+    try {
+      const args = teacher(join('disk', 'run'), '--quiet');
+      const ended = await start(args).ended;
+      expect(ended).toMatchObject({ code: 2, out: '' });
+      expect(ended.err).toMatch(/^error: \S+run\.partial: cannot be written \(ENOSPC.*\)\nremedy: Make room .*\n$/);
+      expect(readdirSync(disk)).toEqual(['run.partial']);
+      expect(readdirSync(join(disk, 'run.partial')).toSorted()).toEqual(['checkpoint-0-4', 'run-identity.json']);
+      expect(spawnSync('mount', ['-o', 'remount,size=8m', disk]).status).toBe(0);
+      await done(args);
+      await done(teacher('roomy'));
+      expect(result(join('disk', 'run'))).toEqual(result('roomy'));
+    } finally {
+      spawnSync('umount', [disk]);
+    }
   });
 });
