@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { createEngine } from '../../engine/onnxruntime.ts';
 import type { Prepared } from '../../train/examples.ts';
 import { parseRecipe } from '../../train/recipe/recipe.ts';
 import { runRecipe, type RunResult } from '../../train/recipe/run.ts';
-import { WorkFolder } from '../../train/work-folder.ts';
+import { KEPT, WorkFolder } from '../../train/work-folder.ts';
 import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
 function examples(count: number, seed: number): Prepared {
@@ -89,6 +89,45 @@ describe('a run that is stopped and goes on from its folder', () => {
     expect(error).toBeInstanceOf(RefusedError);
     expect((error as Error).message).toContain('recipe.seed was 1 and is 2');
     expect(readdirSync(path)).toEqual(['run-identity.json']);
+  });
+});
+
+describe('the end of a run', () => {
+  const save = async (folder: string): Promise<void> => {
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'weights'), 'w');
+  };
+  const identity = { recipe: { seed: 1 } };
+
+  it('is one rename: a result that cannot take its name is made again, with the kept checkpoints', async () => {
+    const [path, out] = [join(dir, 'run.partial'), join(dir, 'run')];
+    const first = new WorkFolder(path);
+    await first.open(identity);
+    mkdirSync(join(path, KEPT, 'step-1'), { recursive: true });
+    mkdirSync(out);
+    await expect(first.finish(out, save)).rejects.toThrow(RefusedError);
+    await first.close();
+    expect(readdirSync(path).toSorted()).toEqual(['done', 'model', 'run-identity.json']);
+    await first.sweep();
+    rmSync(out, { recursive: true });
+    const second = new WorkFolder(path);
+    await second.open(identity);
+    expect(readdirSync(path).toSorted()).toEqual([KEPT, 'lock', 'run-identity.json']);
+    await second.finish(out, save);
+    expect(readdirSync(dir)).toEqual(['run']);
+    expect(readdirSync(out).toSorted()).toEqual([KEPT, 'weights']);
+  });
+
+  it('sweeps what a process left that was killed after that rename, and nothing else', async () => {
+    const path = join(dir, 'run.partial');
+    const folder = new WorkFolder(path);
+    await folder.open(identity);
+    await folder.close();
+    await folder.sweep();
+    expect(readdirSync(path)).toEqual(['run-identity.json']);
+    writeFileSync(join(path, 'done'), '');
+    await folder.sweep();
+    expect(readdirSync(dir)).toEqual([]);
   });
 });
 
