@@ -20,6 +20,8 @@ export interface Checkpoint {
   readonly peakRssBytes: number;
 }
 
+/** Of what is in the folder; another version's is refused as another run's. */
+const VERSION = 1;
 const IDENTITY = 'run-identity.json';
 const LOCK = 'lock';
 /** The result, until it takes the name of --out. */
@@ -77,7 +79,7 @@ export class WorkFolder {
    * @throws RefusedError naming the first difference if it belongs to another run, or if a process still writes there
    */
   async open(identity: RunIdentity): Promise<Checkpoint | undefined> {
-    const now = JSON.parse(JSON.stringify(identity)) as unknown;
+    const now = JSON.parse(JSON.stringify({ version: VERSION, ...identity })) as unknown;
     const file = join(this.path, IDENTITY);
     await writing(this.path, () => mkdir(this.path, { recursive: true }));
     try {
@@ -92,7 +94,7 @@ export class WorkFolder {
         await writing(this.path, () => this.#begin(now));
         return undefined;
       }
-      const difference = firstDifference(JSON.parse(await readFile(file, 'utf8')), now);
+      const difference = firstDifference(await this.#parsed(IDENTITY), now);
       if (difference !== undefined) {
         throw new RefusedError(
           `${this.path} holds an unfinished run that is not this one: ${difference}`,
@@ -100,7 +102,7 @@ export class WorkFolder {
         );
       }
       const last = (await this.#checkpoints()).toSorted((a, b) => order(b) - order(a))[0];
-      return last === undefined ? undefined : await this.#read(join(this.path, last));
+      return last === undefined ? undefined : await this.#read(last);
     } catch (error) {
       await this.close();
       // Empty, if this process made it.
@@ -197,10 +199,23 @@ export class WorkFolder {
     return (await readdir(this.path)).filter((name) => CHECKPOINT.test(name));
   }
 
-  async #read(folder: string): Promise<Checkpoint> {
-    const tensors = async (name: string): Promise<ReadonlyMap<string, Tensor>> =>
-      (await readSafetensors(join(folder, name))).tensors as ReadonlyMap<string, Tensor>;
-    const stored = JSON.parse(await readFile(join(folder, 'progress.json'), 'utf8')) as Checkpoint;
+  /** @throws InputError for a file of the folder that a hand or a disk has damaged; safetensors are checked where they are read */
+  async #parsed(...names: readonly string[]): Promise<unknown> {
+    const file = join(this.path, ...names);
+    try {
+      return JSON.parse(await readFile(file, 'utf8'));
+    } catch (error) {
+      throw new InputError(
+        `${file}: cannot be read (${(error as Error).message})`,
+        `Repair it, or remove ${this.path} to begin anew.`,
+      );
+    }
+  }
+
+  async #read(name: string): Promise<Checkpoint> {
+    const tensors = async (file: string): Promise<ReadonlyMap<string, Tensor>> =>
+      (await readSafetensors(join(this.path, name, file))).tensors as ReadonlyMap<string, Tensor>;
+    const stored = (await this.#parsed(name, 'progress.json')) as Checkpoint;
     const { best, ...at } = stored.run.at;
     const state = await tensors('state.safetensors');
     const chosen = best === undefined ? undefined : { ...best, tensors: await tensors('best.safetensors') };

@@ -92,6 +92,20 @@ describe('a run that is stopped and goes on from its folder', () => {
   });
 });
 
+it('a damaged folder is refused with the file that is', async () => {
+  const path = join(dir, 'run.partial');
+  mkdirSync(path);
+  writeFileSync(join(path, 'run-identity.json'), '{"ver');
+  await expect(new WorkFolder(path).open({})).rejects.toThrow(/run-identity\.json: cannot be read/);
+  // Of a version before versions were counted.
+  writeFileSync(join(path, 'run-identity.json'), '{"recipe":{"seed":1}}');
+  await expect(new WorkFolder(path).open({ recipe: { seed: 1 } })).rejects.toThrow('version was undefined and is 1');
+  writeFileSync(join(path, 'run-identity.json'), '{"version":1}');
+  mkdirSync(join(path, 'checkpoint-0-3'));
+  writeFileSync(join(path, 'checkpoint-0-3', 'progress.json'), '');
+  await expect(new WorkFolder(path).open({})).rejects.toThrow(/checkpoint-0-3.progress\.json: cannot be read/);
+});
+
 describe('the end of a run', () => {
   const save = async (folder: string): Promise<void> => {
     mkdirSync(folder);
