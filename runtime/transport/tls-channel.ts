@@ -18,6 +18,8 @@ import {
 const HIGH_WATER = 1 << 20;
 /** Payloads of at most so many bytes leave with their header, as a copy: it outlives a secret that is erased once it is sent. */
 const SMALL = 1024;
+/** Bytes handed to TLS at a time: what it makes of them stays in the processor's cache, and in memory it has already. */
+const SLICE = 1 << 18;
 /** Milliseconds a closing channel waits for the other end to take what was sent. */
 const LINGER = 2_000;
 
@@ -58,6 +60,9 @@ export class StreamChannel implements Channel {
   #waiting: Waiting | undefined;
   #sent = 0;
   #received = 0;
+  /** Frames whose writing has not ended, and the end of the last of them: a frame waits for the slices of the one before. */
+  #queued = 0;
+  #turn = Promise.resolve();
 
   /**
    * `timeout` in milliseconds bounds every `receive`. `silent` says what it means if the peer leaves without a word. `from`: the
@@ -91,20 +96,37 @@ export class StreamChannel implements Channel {
 
   async send(type: FrameType, payload: Uint8Array): Promise<void> {
     if (this.#failure) throw this.#failure;
-    const socket = this.#socket;
     const header = encodeHeader(type, this.#sent++, payload.length);
     this.traffic.sentBytes += HEADER_BYTES + payload.length;
     if (type === 'round') this.traffic.sentRounds++;
-    const small = payload.length <= SMALL;
-    if (small && socket.write(Buffer.concat([header, payload]))) return;
+    const whole = payload.length <= SMALL ? Buffer.concat([header, payload]) : undefined;
+    const write = (): Promise<void> => (whole === undefined ? this.#writeSlices(header, payload) : this.#write(whole));
+    const turn = this.#queued++ === 0 ? write() : this.#turn.then(write);
+    const done = (): void => void this.#queued--;
+    this.#turn = turn.then(done, done);
+    await turn;
+  }
+
+  async #write(frame: Uint8Array): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    if (this.#socket.write(frame)) return;
     await new Promise<void>((resolve, reject) => {
-      if (small) socket.once('drain', resolve);
-      else {
-        // Not corked: TLS would copy both into one.
-        socket.write(header);
-        socket.write(payload, () => resolve());
-      }
+      this.#socket.once('drain', resolve);
       void this.closed.then(reject);
+    });
+  }
+
+  async #writeSlices(header: Uint8Array, payload: Uint8Array): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    await new Promise<void>((resolve, reject) => {
+      void this.closed.then(reject);
+      // Not corked, and never two slices at once: TLS would copy them into one.
+      const next = (at: number): void => {
+        const end = Math.min(at + SLICE, payload.length);
+        this.#socket.write(payload.subarray(at, end), () => (end < payload.length ? next(end) : resolve()));
+      };
+      this.#socket.write(header);
+      next(0);
     });
   }
 
