@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --single-threaded-gc --max-semi-space-size=8 --initial-old-space-size=128
 /** Private inference by two parties and an assistant: roles, client and the owner's checks. */
 import { Command } from 'commander';
 import { addClientCommands } from './secure-infer/client-commands.ts';

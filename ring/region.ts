@@ -4,11 +4,14 @@
  * region is released, except what is said to live on, which `recycle` gives back later. Outside any region nothing changes.
  */
 
+import { kernels } from './kernels/kernels.ts';
+
 /** Smaller arrays are the collector's. */
 const LEAST_LIMBS = 1024;
-/** Bytes the pool holds; what comes beyond is the collector's. */
+/** Bytes the pool holds; beyond them the sizes not used for longest are freed. */
 const POOL_BYTES = 192 * 2 ** 20;
 
+/** By size, the one used last at the end. */
 const pool = new Map<number, Uint32Array[]>();
 let pooled = 0;
 /** Storage that came from within a region and has not gone back: nothing else can be recycled, and nothing twice. */
@@ -19,7 +22,9 @@ let poison = false;
 /** Limbs of any content, for kernels that write them all. */
 export function limbs(count: number): Uint32Array {
   if (current === undefined || count < (poison ? 1 : LEAST_LIMBS)) return new Uint32Array(count);
-  const ready = pool.get(count)?.pop();
+  const same = pool.get(count);
+  const ready = same?.pop();
+  if (same?.length === 0) pool.delete(count);
   if (ready !== undefined) pooled -= ready.byteLength;
   const data = ready ?? new Uint32Array(count);
   lent.add(data);
@@ -31,11 +36,20 @@ export function limbs(count: number): Uint32Array {
 export function recycle(data: Uint32Array): void {
   if (!lent.delete(data)) return;
   if (poison) data.fill(0xdeadbeef);
-  if (pooled + data.byteLength > POOL_BYTES) return;
   pooled += data.byteLength;
-  const same = pool.get(data.length);
-  if (same === undefined) pool.set(data.length, [data]);
-  else same.push(data);
+  const same = pool.get(data.length) ?? [];
+  pool.delete(data.length);
+  pool.set(data.length, same);
+  same.push(data);
+  for (const [size, arrays] of pool) {
+    for (let array; pooled > POOL_BYTES && (array = arrays.pop()) !== undefined;) {
+      pooled -= array.byteLength;
+      // The collector would come too late: it does not see how much memory its small objects hold.
+      kernels().detach?.(array.buffer);
+    }
+    if (pooled <= POOL_BYTES) break;
+    pool.delete(size);
+  }
 }
 
 /** The storage made by one piece of work, to be recycled together: one a gate. */

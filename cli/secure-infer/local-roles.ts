@@ -19,9 +19,10 @@ const NAMES: Readonly<Record<Role, string>> = { assistant: 'the assistant', part
 /**
  * Three roles share the cores of one host: background threads of the garbage collector only get in their way (−30 % CPU). The heap
  * is small (20 MB; words and messages lie outside it), and V8 would begin a full collection whenever less than the new space is
- * left below its limit, which is always, were the limit not raised.
+ * left below its limit, which is always, were the limit not raised. The first line of `secure-infer` gives the same to roles started
+ * by hand.
  */
-const NODE_FLAGS = ['--single-threaded-gc', '--max-semi-space-size=8', '--initial-old-space-size=128'];
+export const NODE_FLAGS = ['--single-threaded-gc', '--max-semi-space-size=8', '--initial-old-space-size=128'];
 
 /** Milliseconds a role may take to load its bundle, and to end when told to. */
 const START = 120_000;

@@ -7,6 +7,8 @@ export interface Kernels {
   readonly name: string;
   /** Threads a large product may use; WebAssembly has one. */
   setThreads(threads: number): void;
+  /** Frees the memory of a buffer now, not when the collector comes by; nobody may read it again. Native only. */
+  detach?(buffer: ArrayBufferLike): void;
 
   zip(op: number, mode: number, a: Uint32Array, s: Uint32Array, out: Uint32Array, rows: number, cols: number, n: number): number; // prettier-ignore
   convert(a: Uint32Array, out: Uint32Array, length: number, n: number, m: number, shift: number, flags: number): number;

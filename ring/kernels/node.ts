@@ -18,8 +18,9 @@ function packageRoot(): string {
   }
 }
 
-type Addon = Partial<Record<(typeof NATIVE)[number], Omit<Kernels, 'name' | 'setThreads'>>> & {
+type Addon = Partial<Record<(typeof NATIVE)[number], Omit<Kernels, 'name' | 'setThreads' | 'detach'>>> & {
   setThreads(threads: number): void;
+  detach(buffer: ArrayBufferLike): void;
 };
 
 /** The native sets this processor runs, fastest first; none where the addon was not built. */
@@ -37,7 +38,8 @@ function nativeSets(root: string): Kernels[] {
   }
   return NATIVE.flatMap((name) => {
     const set = addon[name];
-    return set === undefined ? [] : [{ ...set, name, setThreads: (threads: number) => addon.setThreads(threads) }];
+    const { setThreads, detach } = addon;
+    return set === undefined ? [] : [{ ...set, name, setThreads, detach }];
   });
 }
 

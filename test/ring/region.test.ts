@@ -1,5 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { add, fromNumbers, Holders, outside, recycle, Region, storageOf, toSigned, zeros } from '../../ring/index.ts';
+import {
+  add,
+  fromNumbers,
+  Holders,
+  kernels,
+  outside,
+  recycle,
+  Region,
+  setKernels,
+  storageOf,
+  toSigned,
+  zeros,
+} from '../../ring/index.ts';
+import { availableKernels } from '../../ring/kernels/node.ts';
 
 const POISON = 0xdeadbeef;
 const words = (...values: number[]) => fromNumbers(values, 20);
@@ -30,6 +43,27 @@ describe('regions', () => {
     recycle(again.data);
     const [a, b] = region.run(() => [zeros(20, 777), zeros(20, 777)]);
     expect(a!.data).not.toBe(b!.data);
+  });
+
+  it('free the sizes not used for longest where the pool is full, and keep the others', async () => {
+    const native = (await availableKernels()).find(({ detach }) => detach !== undefined);
+    if (native === undefined) return;
+    const before = kernels();
+    setKernels(native);
+    try {
+      // 60 MiB each of four sizes: the pool holds three.
+      const region = new Region();
+      const made = region.run(() => [0, 1, 2, 3].map((i) => zeros(32, 15 * 2 ** 20 + i).data));
+      region.release(new Set());
+      expect(made.map(({ byteLength }) => byteLength > 0)).toEqual([false, true, true, true]);
+      const again = region.run(() => [1, 2, 3].map((i) => zeros(32, 15 * 2 ** 20 + i).data));
+      expect(again.every((data, i) => data === made[i + 1])).toBe(true);
+      const fresh = region.run(() => zeros(32, 15 * 2 ** 20));
+      expect(fresh.length).toBe(15 * 2 ** 20);
+      region.release(new Set());
+    } finally {
+      setKernels(before);
+    }
   });
 
   it('leave alone what was made outside, or for something that outlives them', () => {

@@ -1,4 +1,4 @@
-// Node-API addon: { portable: {...}, avx2: {...}, avx512: {...}, neon: {...}, setThreads }, holding only the sets this processor runs.
+// Node-API addon: { portable: {...}, avx2: {...}, avx512: {...}, neon: {...}, setThreads, detach }, holding only the sets this processor runs.
 #include <node_api.h>
 
 #include <algorithm>
@@ -216,6 +216,15 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+/// Frees the memory of an ArrayBuffer now; views of it become empty.
+napi_value detach(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value argv[1];
+  napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+  napi_detach_arraybuffer(env, argv[0]);
+  return nullptr;
+}
+
 }  // namespace
 
 #define DEFINE(isa, name) define(env, set, #name, entry<&ring::isa::name>);
@@ -263,5 +272,6 @@ NAPI_MODULE_INIT() {
   DEFINE_SET(neon)
 #endif
   define(env, exports, "setThreads", setThreads);
+  define(env, exports, "detach", detach);
   return exports;
 }
