@@ -59,6 +59,7 @@ export class GuardedBuilder extends Builder {
     const X = this.ext(this.truncate(v, r.cutV, `${k}.vt`), `${k}.v`, r.N);
     this.guard(X, `${k}.v`, r.upper);
     const Y = this.ext(this.truncate(y, r.cutY, `${k}.yt`), `${k}.y`, r.N, r.nY);
+    if (r.upperY !== undefined) this.guard(Y, `${k}.y`, r.upperY);
     const w = r.square
       ? this.square(Y, `${k}.w`, r.N, false)
       : this.gate({ op: 'lift', name: `${k}.w` }, [Y], r.N, Y.f, Y.shape);

@@ -8,10 +8,10 @@ import type { Shape } from '../protocol/shape.ts';
 import { asMatrix, asRow, embeddingTable, rows, type Matrix } from './static-tensors.ts';
 import { RefusedError } from '../common/errors.ts';
 import { ring, type Wire } from './builder.ts';
-import { GuardedBuilder } from './lower-guard.ts';
+import { InverseBuilder } from './lower-inverse.ts';
 import { normSites, type NormSite } from './norm-sites.ts';
 import { denominatorSite, normSite } from './residual.ts';
-import { checkPlan, clearsPadding, cut, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
+import { checkPlan, clearsPadding, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
 
 export type { Matrix };
 
@@ -38,7 +38,7 @@ export function lower(plan: Plan, folded: Folded): Lowered {
   return new Lowering(plan, folded).run();
 }
 
-class Lowering extends GuardedBuilder {
+class Lowering extends InverseBuilder {
   private readonly folded: Folded;
 
   constructor(plan: Plan, folded: Folded) {
@@ -97,10 +97,10 @@ class Lowering extends GuardedBuilder {
     const sum = this.square(X, `${key}.ss`, ln.N + 3, true, ln.interval[1]);
     const v = this.reduced(sum, ln.mul, ln.drop, `${key}.v`);
     const mu = clearsPadding(key, this.p.layers.length) ? this.mu : undefined;
-    const inverse = this.fourier(v, ln.gate, nOut + tn, `${key}.inv`, undefined, mu);
-    const y = this.truncate(inverse, cut(ln.gate), `${key}.invt`);
+    const inverse = normSite(this.p, site);
+    const y = this.inverse(sum, v, key, inverse, mu);
     const io = this.open(y, `${key}.io`);
-    this.guardInverse(sum, y, normSite(this.p, site));
+    this.guardInverse(sum, y, inverse);
     return this.truncate(this.product(X, io, nOut + tn, `${key}.n`), tn, `${key}.nt`);
   }
 
@@ -189,10 +189,10 @@ class Lowering extends GuardedBuilder {
     const PVt = this.toScale(PV, p.fpv, `${k}PVt`);
     const g = q.D.gate;
     const tO = p.fpv + g.f_out - p.fo;
-    const inverse = this.fourier(Dv, g, q.nO + tO, `${k}D.inv`);
-    const y = this.truncate(inverse, cut(g), `${k}D.invt`);
+    const inverse = denominatorSite(p, l);
+    const y = this.inverse(D, Dv, `${k}D`, inverse);
     const io = this.open(y, `${k}D.io`);
-    this.guardInverse(D, y, denominatorSite(p, l));
+    this.guardInverse(D, y, inverse);
     const O = this.product(this.guardedExt(PVt, `${k}o_PV`, q.nO + tO, q.nPVo), io, q.nO + tO, `${k}O`);
     const Ot = this.truncate(O, tO, `${k}Ot`);
     const merged = this.gate({ op: 'mergeHeads', name: `${k}O.merged` }, [Ot], Ot.n, Ot.f, asking.shape);

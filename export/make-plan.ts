@@ -202,6 +202,7 @@ class Planner {
         bits: kept,
         gap: c.gap,
         harmonics: ROOT_K,
+        square: true,
       }),
     );
     reached(`${key} variance`, r, c.tolr);
@@ -273,6 +274,7 @@ class Planner {
         bits: c.relb,
         gap: c.gap,
         harmonics: RECIPROCAL_K,
+        square: false,
       }),
     );
     reached(`${l}.D`, r, c.tolD);

@@ -6,7 +6,9 @@
  */
 import { RefusedError } from '../common/errors.ts';
 import { checkGuard } from './check-guard.ts';
+import { newtonStep, type InverseSite } from './newton.ts';
 import { normSites } from './norm-sites.ts';
+import { denominatorSite, normSite } from './residual.ts';
 import { centreConstants } from '../protocol/gates/centre.ts';
 import { lengthFraction } from '../protocol/gates/length-scale.ts';
 import type { FourierTable, LengthFactor, TrigTable } from '../protocol/program.ts';
@@ -36,7 +38,10 @@ export interface PlanReciprocal {
   readonly guard?: Guard;
   readonly interval: readonly [number, number];
   readonly period: number;
+  /** Relative error of the inverse. */
   readonly fit_error: number;
+  /** A Newton step follows the gate (`newton.ts`): relative error of the gate alone. */
+  readonly newton?: number;
 }
 
 /** LayerNorm: N is the ring of the sum of squares, less 3. */
@@ -183,6 +188,10 @@ export const programTrig = (t: PlanTrig): TrigTable => ({
 /** Bits dropped between the Fourier sum and its output. */
 export const cut = (gate: PlanGate): number => gate.g1 + gate.g2 - gate.f_out;
 
+/** Ring of an inverse's Fourier words. @throws RefusedError if a Newton step does not fit its rings */
+const seriesRing = (site: InverseSite): number =>
+  (site.fit.newton === undefined ? site.nY : newtonStep(site).nStart) + cut(site.fit.gate);
+
 /** Widest ring of `ring/`, and of a word in one 64-bit slot. */
 const WIDEST = 128;
 const WORD = 64;
@@ -200,11 +209,10 @@ export function centreBits(plan: Pick<Plan, 'normaliser' | 'shortest' | 'longest
 }
 
 /** Widest ring in which μ is used: with E_n, in scores, in the LayerNorms whose padding rows it clears. */
-export function muRing(p: Pick<Plan, 'norm' | 'fx' | keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers'>): number {
-  const clears = normSites(p).flatMap(({ key, ft, nOut }) => {
-    const { gate } = p.norm[key]!;
-    return clearsPadding(key, p.layers.length) ? [nOut + ft + gate.f_out - p.fx + cut(gate)] : [];
-  });
+export function muRing(p: Pick<Plan, 'norm' | 'H' | 'eps' | keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers'>): number {
+  const clears = normSites(p).flatMap((site) =>
+    clearsPadding(site.key, p.layers.length) ? [seriesRing(normSite(p, site))] : [],
+  );
   return Math.max(...clears, ...p.layers.flatMap((q) => [q.nEx, q.nS]));
 }
 
@@ -311,7 +319,7 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
       need(by >= 0, `${k}D truncation below zero`, `wire ${l}.D would be cut by ${by} bits`, SCALES);
     atLeast(`${k}PV product ring not above the PV ring`, q.nO + tO, q.nPVo + 1, `wire ${l}.O`, RANGES);
     atMost(`${k}PV product ring above 64`, q.nO + tO, WORD, `wire ${l}.O`, RANGES);
-    atMost(`${k}D wide ring above 128`, q.nO + tO + cut(g), WIDEST, `wire ${l}.D.inv`, RANGES);
+    atMost(`${k}D wide ring above 128`, seriesRing(denominatorSite(p, l)), WIDEST, `wire ${l}.D.inv`, RANGES);
     atLeast(`${k}E_n1 ring below U or Z`, q.nE1, Math.max(q.nU, q.nZ), `wire ${l}.E_n1`, REFIT);
     atLeast(`${k}U ring below the Fourier opening`, q.nU - (q.rawU - p.bc), p.bc, `wire ${l}.Ut`, REFIT);
     const F = width?.[l] ?? q.perm.length;
@@ -327,7 +335,8 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     for (const { gate } of q.groups)
       atMost(`${k}GeLU words above 64`, q.nZ + cut(gate), WORD, `wire ${l}.gelu`, RANGES);
   });
-  for (const { key, nIn, ft, nOut } of normSites(p)) {
+  for (const site of normSites(p)) {
+    const { key, nIn, ft, nOut } = site;
     const r = p.norm[key];
     if (r === undefined) throw new RefusedError(`plan: ${key}: no such norm`, REFIT);
     const tn = ft + r.gate.f_out - p.fx;
@@ -337,7 +346,7 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     atLeast(`${key}: product ring not above input ring`, nOut + tn, nIn + 1, `wire ${key}.n`, RANGES);
     atMost(`${key}: product ring above 64`, nOut + tn, WORD, `wire ${key}.n`, SHORTER);
     atLeast(`${key}: sum of squares ring below the Fourier opening`, r.N - r.drop, r.gate.b, `wire ${key}.v`, REFIT);
-    atMost(`${key}: wide ring above 128`, nOut + tn + cut(r.gate), WIDEST, `wire ${key}.inv`, SHORTER);
+    atMost(`${key}: wide ring above 128`, seriesRing(normSite(p, site)), WIDEST, `wire ${key}.inv`, SHORTER);
   }
   if (p.length === 'secret') {
     atLeast('mu ring below a ring that uses it', p.n_mu, muRing(p), 'wire mu', REFIT);

@@ -3,7 +3,9 @@
  * the period cannot tell lo from 0. So the program multiplies back: y·v, or y²·v for the inverse root, must be near its target.
  *
  *   v' = v cut to 9 significant bits at lo    ext in its own full ring, beside the Fourier opening of v; upper limit guarded
- *   y' = y cut to 9 significant bits at hi    ext, beside the operand opening of y; a Fourier sum is bounded, so it is in range
+ *   y' = y cut to 9 significant bits at hi    ext, beside the operand opening of y; a Fourier sum is bounded, so it is in range;
+ *                                             behind a Newton step it may be far larger: ext in a ring that holds it for every v' that
+ *                                             passes, or else its whole ring; upper limit guarded
  *   w  = y' lifted, or squared                exact in ring N; opened as operand one round later
  *   z  = v'·w, cut to 10 bits at the target   exact in ring N, which holds it wherever v' passes; opened modulo its ring two
  *                                             rounds after y, while the program goes on
@@ -16,6 +18,7 @@
 import { RefusedError } from '../common/errors.ts';
 import { amplitude } from './amplitude.ts';
 import { WIDEST } from './bounds.ts';
+import { newtonReach, type InverseSite } from './newton.ts';
 import type { NormSite } from './norm-sites.ts';
 import { CELL_BITS, RESIDUAL, residualLevels, residualSafe, upperLevels, upperLimit } from './guard-levels.ts';
 import type { GuardLevel } from '../protocol/program.ts';
@@ -27,6 +30,8 @@ const KEPT_TARGET = 10;
 /** What these cuts, the rounding of y (12 bits) and of its Fourier sum add to the error of the fit. */
 const ROUNDING = 0.008;
 const MAX_RING = 128;
+/** Ring whose cells begin at safe integers. */
+const MAX_OFFSET = 54;
 
 const bits = (x: number): number => Math.floor(Math.log2(x)) + 1;
 
@@ -39,6 +44,8 @@ export interface Residual {
   /** Bits cut from y; ring of its opening. */
   readonly cutY: number;
   readonly nY: number;
+  /** Behind a Newton step: levels of the upper limit of y. */
+  readonly upperY?: readonly GuardLevel[];
   readonly square: boolean;
   /** Ring of w and of the product. */
   readonly N: number;
@@ -48,23 +55,16 @@ export interface Residual {
   readonly half: number;
 }
 
-export interface ResidualSite {
-  readonly name: string;
+export interface ResidualSite extends InverseSite {
   /** The fit of y. */
-  readonly fit: Pick<PlanReciprocal, 'gate' | 'interval' | 'fit_error'>;
-  /** Ring and scale of v, ring of y (its scale is the gate's f_out). */
-  readonly n: number;
-  readonly f: number;
-  readonly nY: number;
-  /** y² v = target (inverse root), else y v = target. */
-  readonly square: boolean;
-  readonly target: number;
+  readonly fit: Pick<PlanReciprocal, 'gate' | 'interval' | 'fit_error' | 'newton'>;
   /** Largest relative distance of y² v from its target if y were exact: the ε of a LayerNorm. */
   readonly offset?: number;
 }
 
 /** @throws RefusedError if the rings do not suffice or the fit is too rough to be told from a wrong value */
-export function residual({ name, fit, n, f, nY, square, target, offset = 0 }: ResidualSite): Residual {
+export function residual(site: ResidualSite): Residual {
+  const { name, fit, n, f, nY, square, target, offset = 0 } = site;
   const refuse = (problem: string): never => {
     throw new RefusedError(`guard: ${name}: ${problem}`, 'narrow the calibrated range (train with a range penalty), or export without guards'); // prettier-ignore
   };
@@ -76,10 +76,16 @@ export function residual({ name, fit, n, f, nY, square, target, offset = 0 }: Re
   const nV = n - cutV;
   const most = Math.ceil(hi * 2 ** fV) + 1;
   if (!(2 * most < 2 ** (nV - 2))) refuse(`a sum of ${nV} bits does not hold twice its interval`);
-  const largest = Math.ceil(amplitude(fit.gate) * 2 ** fY) + 1;
-  const ring = bits(largest) + 2;
-  if (ring > nY - cutY) refuse(`an inverse of ${nY - cutY} bits, its sum needs ${ring}`);
   const limit = upperLimit(most);
+  const mostY = Math.ceil(inverse(lo) * (1 + fit.fit_error + ROUNDING) * 2 ** fY) + 1;
+  const newton = fit.newton !== undefined;
+  const reach = newton ? newtonReach(site, (limit + 1) / 2 ** fV) : amplitude(fit.gate);
+  const sum = Math.ceil(reach * 2 ** fY) + 1;
+  const ring = Math.min(bits(sum) + 2, newton ? nY - cutY : Infinity);
+  if (ring > nY - cutY) refuse(`an inverse of ${nY - cutY} bits, its sum needs ${ring}`);
+  if (newton && !(ring <= MAX_OFFSET && 2 * mostY < 2 ** (ring - 2)))
+    refuse(`an inverse behind a Newton step of ${ring} bits, its interval ${bits(mostY)}`);
+  const largest = newton ? upperLimit(mostY) : sum;
   const product = Math.log2(limit + 1) + (square ? 2 : 1) * Math.log2(largest);
   const N = Math.max(Math.floor(product) + 3, nV + 1, ring + 3);
   if (N > MAX_RING) refuse(`a product of ${N} bits`);
@@ -98,6 +104,7 @@ export function residual({ name, fit, n, f, nY, square, target, offset = 0 }: Re
     limit: limit / 2 ** fV,
     cutY,
     nY: ring,
+    ...(newton && { upperY: upperLevels(mostY, 2 ** (ring - 2), ring) }),
     square,
     N,
     cutZ,

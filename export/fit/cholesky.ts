@@ -1,10 +1,13 @@
-/** Solves A x = y in place for a symmetric positive definite n × n matrix (lower triangle given, row-major). */
+/** A matrix that is not positive definite, or numerically not. */
+export class NotPositiveDefinite extends Error {}
+
+/** Solves A x = y in place for a symmetric positive definite n × n matrix (lower triangle given, row-major). @throws NotPositiveDefinite */
 export function solveCholesky(A: Float64Array, y: Float64Array, n: number): Float64Array {
   for (let j = 0; j < n; j++) {
     const row = A.subarray(j * n, j * n + n);
     let d = row[j]!;
     for (let k = 0; k < j; k++) d -= row[k]! * row[k]!;
-    if (!(d > 0)) throw new Error('matrix is not positive definite');
+    if (!(d > 0)) throw new NotPositiveDefinite('matrix is not positive definite');
     const pivot = Math.sqrt(d);
     row[j] = pivot;
     for (let i = j + 1; i < n; i++) {

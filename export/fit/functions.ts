@@ -1,5 +1,7 @@
 /** The three families of functions a program evaluates by Fourier gates. */
 import { RefusedError } from '../../common/errors.ts';
+import { NotPositiveDefinite } from './cholesky.ts';
+import { NEWTON_RATIO, newtonError } from '../newton.ts';
 import type { PlanGate, PlanReciprocal } from '../plan.ts';
 import { integerGate } from './gate.ts';
 import { Fourier, fit, type Fit, type FitOptions } from './lawson.ts';
@@ -13,6 +15,11 @@ const RIDGES = [1e-5, 1e-6, 1e-7, 1e-8, 1e-9];
 /** Largest Σ|coefficient| / f(lo): bounds what the rounding of the trig words can add. */
 const SMAX = 400;
 
+/** Harmonics of a series before a Newton step, over those of one that does without. */
+const ROUGH = 0.4;
+/** What lies between the points of a fit's grid, and the rounding of the series, as a factor of its error. */
+const SPREAD = 1.1;
+
 export interface ReciprocalOptions {
   /** The wire is the real value times this. */
   readonly scale: number;
@@ -24,11 +31,14 @@ export interface ReciprocalOptions {
   readonly gap: number;
   /** Where to start looking for K, by hi / lo. */
   readonly harmonics: (ratio: number) => number;
+  /** f is 1/√x, not 1/x, up to a factor: what a Newton step makes of it. */
+  readonly square: boolean;
 }
 
 /**
- * Positive decreasing f on [lo, hi], for 1/x and 1/√x. The wire is multiplied by mul / 8 so that the period 2^b is just above
- * the interval. The least K of the list that meets the tolerance, else the best found.
+ * c/x or c/√x on [lo, hi]. The wire is multiplied by mul / 8 so that the period 2^b is just above the interval. The least K of
+ * the list that meets the tolerance; where hi / lo exceeds `NEWTON_RATIO` or no K meets it, the least K whose error a Newton step
+ * brings below it; else the best found.
  * @throws RefusedError if no fit has bounded coefficients
  */
 export function fitReciprocal(
@@ -36,26 +46,21 @@ export function fitReciprocal(
   f: (x: number) => number,
   lo: number,
   hi: number,
-  { scale, tolerance, bits, gap, harmonics }: ReciprocalOptions,
+  { scale, tolerance, bits, gap, harmonics, square }: ReciprocalOptions,
 ): Omit<PlanReciprocal, 'drop'> {
   const top = hi * gap * scale;
   const b = Math.ceil(Math.log2(top));
   const mul = Math.max(1, Math.floor((8 * 2 ** b) / top));
   const period = ((2 ** b / scale) * 8) / mul;
-  const problems = new Map<number, Fit | undefined>();
-  const at = (i: number): Fit | undefined => {
-    const K = RECIPROCAL_K[i]!;
-    if (!problems.has(K)) problems.set(K, bestRidge(f, { lo, hi, period, harmonics: K, relative: true }, tolerance));
-    return problems.get(K);
-  };
-  const meets = (i: number): boolean => (at(i)?.error ?? Infinity) < tolerance;
-  // measured: about this many harmonics; then walk to the least K that meets the tolerance
-  const guess = RECIPROCAL_K.findIndex((K) => K >= harmonics(hi / lo));
-  const last = RECIPROCAL_K.length - 1;
-  let i = guess < 0 ? last : guess;
-  while (i > 0 && meets(i - 1)) i--;
-  while (i < last && !meets(i)) i++;
-  const found = meets(i) ? at(i) : bestOf(f, { lo, hi, period, relative: true });
+  const options = { lo, hi, period, relative: true };
+  const ratio = hi / lo;
+  let found = ratio > NEWTON_RATIO ? undefined : leastHarmonics(f, options, tolerance, harmonics(ratio));
+  let newton: number | undefined;
+  if (found === undefined) {
+    const rough = roughTolerance(tolerance, square);
+    found = leastHarmonics(f, options, rough, ROUGH * harmonics(ratio)) ?? bestOf(f, options);
+    newton = found?.error;
+  }
   if (found === undefined)
     throw new RefusedError(
       `fit: ${name}: no series with bounded coefficients on [${lo.toPrecision(3)}, ${hi.toPrecision(3)}]`,
@@ -65,7 +70,43 @@ export function fitReciprocal(
   const g2 = g1 + Math.floor(-Math.log2(f(lo)));
   const f_out = bits + Math.max(0, Math.ceil(-Math.log2(f(hi))));
   const gate = integerGate(found, { b, g1, g2, f_out });
-  return { gate, mul, interval: [lo, hi], period, fit_error: found.error };
+  const series = { gate, mul, interval: [lo, hi], period } as const;
+  if (newton === undefined) return { ...series, fit_error: found.error };
+  return { ...series, fit_error: newtonError(SPREAD * newton, square), newton };
+}
+
+/** The error of a series that a Newton step brings to `tolerance`: 1/x squares it, 1/√x makes it 3/2 of its square and a bit. */
+function roughTolerance(tolerance: number, square: boolean): number {
+  let [below, above] = [0, 1];
+  for (let i = 0; i < 50; i++) {
+    const middle = (below + above) / 2;
+    if (newtonError(SPREAD * middle, square) < tolerance) below = middle;
+    else above = middle;
+  }
+  return below;
+}
+
+/** The least K whose fit meets the tolerance, `guess` being about that many; undefined if none does. */
+function leastHarmonics(
+  f: (x: number) => number,
+  options: Omit<FitOptions, 'harmonics'>,
+  tolerance: number,
+  guess: number,
+): Fit | undefined {
+  const problems = new Map<number, Fit | undefined>();
+  const at = (i: number): Fit | undefined => {
+    const K = RECIPROCAL_K[i]!;
+    if (!problems.has(K)) problems.set(K, bestRidge(f, { ...options, harmonics: K }, tolerance));
+    return problems.get(K);
+  };
+  const meets = (i: number): boolean => (at(i)?.error ?? Infinity) < tolerance;
+  // measured: about this many harmonics; then walk to the least K that meets the tolerance
+  const last = RECIPROCAL_K.length - 1;
+  const first = RECIPROCAL_K.findIndex((K) => K >= guess);
+  let i = first < 0 ? last : first;
+  while (i > 0 && meets(i - 1)) i--;
+  while (i < last && !meets(i)) i++;
+  return meets(i) ? at(i) : undefined;
 }
 
 /** The smallest error over the ridges whose coefficients stay bounded; undefined if none comes near `tolerance`. */
@@ -73,7 +114,14 @@ function bestRidge(f: (x: number) => number, options: FitOptions, tolerance = In
   const problem = new Fourier(f, options);
   let best: Fit | undefined;
   for (const ridge of RIDGES) {
-    const found = problem.solve(ridge, 14, 2 * Math.min(tolerance, best?.error ?? Infinity));
+    let found: Fit | undefined;
+    try {
+      found = problem.solve(ridge, 14, 2 * Math.min(tolerance, best?.error ?? Infinity));
+    } catch (error) {
+      // the ridge drowns in the rounding of a wide interval's moments, and smaller ones do too
+      if (error instanceof NotPositiveDefinite) break;
+      throw error;
+    }
     if (found !== undefined && found.size <= SMAX && (best === undefined || found.error < best.error)) best = found;
   }
   return best;

@@ -64,7 +64,7 @@ describe('reciprocals', () => {
     ['1/√x', (x: number) => x ** -0.5, 300, 3e-4],
   ] as const)('%s over a ratio of %#: the shipped integers meet the tolerance', (_, f, ratio, tolerance) => {
     const [lo, hi] = [4096 / ratio, 4096];
-    const r = fitReciprocal('test', f, lo, hi, { ...options, tolerance });
+    const r = fitReciprocal('test', f, lo, hi, { ...options, tolerance, square: f(4) !== 0.25 });
     expect(r.fit_error).toBeLessThan(tolerance);
     const worst = Math.max(...geometric(lo, hi).map((x) => Math.abs(evaluate(r.gate, x, r.period) / f(x) - 1)));
     expect(worst).toBeLessThan(r.fit_error * BETWEEN + 1e-6);
@@ -76,14 +76,47 @@ describe('reciprocals', () => {
   });
 
   it('takes no more harmonics than it needs', () => {
-    const few = fitReciprocal('test', (x) => 1 / x, 1024, 4096, { ...options, tolerance: 1e-3 });
+    const exact = { ...options, tolerance: 1e-3, square: false };
+    const few = fitReciprocal('test', (x) => 1 / x, 1024, 4096, exact);
+    expect(few.newton).toBeUndefined();
     const guessedHigh = fitReciprocal('test', (x) => 1 / x, 1024, 4096, {
-      ...options,
-      tolerance: 1e-3,
+      ...exact,
       harmonics: () => 96,
     });
     expect(guessedHigh.gate.a.length).toBe(few.gate.a.length);
     expect(few.gate.a.length).toBe(8);
+  });
+});
+
+/** Harmonics without a Newton step, as the planner asks for them. */
+const HARMONICS = { '1/x': (r: number) => 0.7 * r ** 0.9, '1/√x': (r: number) => 4.5 * r ** 0.55 };
+
+describe('reciprocals with a Newton step, in float64', () => {
+  it.each([
+    ['1/x', 601, 1e-3, 80],
+    ['1/x', 943, 1e-3, 128],
+    ['1/x', 2000, 3e-3, 192],
+    ['1/√x', 601, 3e-4, 64],
+    ['1/√x', 943, 3e-4, 96],
+    ['1/√x', 2000, 3e-4, 192],
+  ] as const)('%s over a ratio of %d: error %d after the step, with %d harmonics', (name, ratio, reached, most) => {
+    const square = name === '1/√x';
+    const f = (x: number): number => (square ? x ** -0.5 : 1 / x);
+    const [lo, hi] = [4096 / ratio, 4096];
+    const r = fitReciprocal('test', f, lo, hi, { scale: 8, bits: 12, gap: 1.08, tolerance: square ? 3e-4 : 1e-3, square, harmonics: HARMONICS[name] }); // prettier-ignore
+    expect(r.fit_error).toBeLessThan(reached);
+    expect(r.newton).toBeGreaterThan(5 * reached);
+    let [before, after] = [0, 0];
+    for (const x of geometric(lo, hi)) {
+      const y = evaluate(r.gate, x, r.period);
+      const refined = square ? (y * (3 - x * y * y)) / 2 : y * (2 - x * y);
+      before = Math.max(before, Math.abs(y / f(x) - 1));
+      after = Math.max(after, Math.abs(refined / f(x) - 1));
+    }
+    expect(before).toBeLessThan(r.newton! * BETWEEN + 1e-4);
+    expect(before).toBeGreaterThan(0.9 * r.newton!);
+    expect(after).toBeLessThan(r.fit_error);
+    expect(r.gate.a.length, 'harmonics').toBeLessThanOrEqual(most);
   });
 });
 
