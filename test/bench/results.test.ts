@@ -1,9 +1,8 @@
 /** The results of a small list of rows, by the real commands (`dist/` must be built, as `npm test` does), and their page. */
-import { Command } from 'commander';
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addResultsBench } from '../../bench/results.ts';
 import { appendLine, latest, readLines, type Line, type ModelLine } from '../../bench/results/lines.ts';
 import { render } from '../../bench/results/render.ts';
@@ -14,6 +13,7 @@ import { packageFile } from '../../cli/ui/package.ts';
 import { InputError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+import { inProcess } from '../support/in-process.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);
@@ -22,20 +22,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-async function bench(...args: string[]): Promise<string> {
-  const program = new Command('bench').exitOverride();
-  addResultsBench(program);
-  let out = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
-  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-  try {
-    await program.parseAsync(['node', 'bench', 'results', ...args]);
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-  return out;
-}
+const bench = (...args: string[]): Promise<string> => inProcess([addResultsBench], ['results', ...args]);
 
 const MACHINE = { processor: 'abacus', cores: 2, memoryGiB: 4, node: 'v20.0.0', kernels: 'wasm' };
 

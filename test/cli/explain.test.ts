@@ -89,6 +89,25 @@ describe('the command', () => {
     expect(compact.dealtBytes).toBeLessThan(json.dealtBytes);
   });
 
+  it('hides the lengths of a shape: a text costs what its bucket does, and centred scores are named', async () => {
+    const hidden = ['--shape', 'bert-tiny', '--hide-length', '16,32', '--json'];
+    const [small, bucket, larger] = await Promise.all(
+      ['9', '16', '20'].map(async (seq) => JSON.parse((await secureInfer('explain', '--seq', seq, ...hidden)).out)),
+    );
+    expect(small).toMatchObject({ buckets: [16, 32], lengths: [16] });
+    expect(bucket.sentBytesPerParty).toBe(small.sentBytesPerParty);
+    expect(larger.lengths).toEqual([32]);
+    expect(larger.sentBytesPerParty).toBeGreaterThan(small.sentBytesPerParty);
+    // μ as masked bits and an operand: more than the same text at a public length
+    expect(small.sentBytesPerParty).toBeGreaterThan(Math.ceil(programCost(program, { lengths: [16], heads: program.heads }).total.openedBits / 8)); // prettier-ignore
+    const { out } = await secureInfer('explain', '--shape', 'bert-tiny', '--seq', '9', '--hide-length', '16,32');
+    expect(out).toMatch(/hidden inside buckets of 16, 32 tokens: a text of 9 costs what one of 16 does/);
+    expect(out).toMatch(/refuses --hide-length for a student with softmax_act 2quad_centred/);
+    const above = await secureInfer('explain', '--shape', 'bert-tiny', '--seq', '40', '--hide-length', '16,32');
+    expect([above.code, above.out]).toEqual([2, '']);
+    expect(above.err).toMatch(/a largest bucket of 32 tokens/);
+  });
+
   it('takes a bundle, or one role’s folder of it, and says what people read', async () => {
     const { dir, program: small } = await exportSmall(1);
     try {

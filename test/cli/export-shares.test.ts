@@ -1,8 +1,7 @@
-import { Command } from 'commander';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { saveModel } from '../../checkpoints/index.ts';
 import { addExport } from '../../cli/export-shares/command.ts';
 import { InputError, RefusedError } from '../../common/errors.ts';
@@ -15,25 +14,12 @@ import { floatLogits } from '../../export/random-model.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { loadProvider } from '../../export/provider.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+import { inProcess } from '../support/in-process.ts';
 
 let dir: string;
 const at = (name: string): string => join(dir, name);
 
-/** Runs the command in this process; its standard output. */
-async function command(...args: string[]): Promise<string> {
-  const program = new Command('export-shares').exitOverride();
-  addExport(program);
-  let out = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
-  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-  try {
-    await program.parseAsync(['node', 'export-shares', ...args]);
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-  return out;
-}
+const command = (...args: string[]): Promise<string> => inProcess([addExport], args);
 
 async function model(name: string, change: Record<string, unknown>): Promise<void> {
   const config = tinyConfig(change);

@@ -1,9 +1,8 @@
-import { Command } from 'commander';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { saveModel } from '../../checkpoints/index.ts';
 import { addOnnx } from '../../cli/train-distill/onnx.ts';
 import { InputError } from '../../common/errors.ts';
@@ -11,6 +10,7 @@ import { CounterRandom } from '../../common/random.ts';
 import { predict } from '../../train/predict.ts';
 import { onnxruntime } from '../support/engines.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+import { inProcess } from '../support/in-process.ts';
 
 let dir: string;
 const at = (name: string): string => join(dir, name);
@@ -22,18 +22,8 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true }));
 
 /** The command in this process: what it printed. */
-async function onnx(...args: string[]): Promise<Record<string, unknown>> {
-  const program = new Command('train-distill').exitOverride();
-  addOnnx(program);
-  let printed = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((printed += text), true));
-  try {
-    await program.parseAsync(['node', 'train-distill', 'onnx', ...args, '--json']);
-  } finally {
-    stdout.mockRestore();
-  }
-  return JSON.parse(printed) as Record<string, unknown>;
-}
+const onnx = async (...args: string[]): Promise<Record<string, unknown>> =>
+  JSON.parse(await inProcess([addOnnx], ['onnx', ...args, '--json'])) as Record<string, unknown>;
 
 describe('train-distill onnx', () => {
   it.each([

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { addExport } from '../../cli/export-shares/command.ts';
 import { addEvaluateCommand } from '../../cli/secure-infer/evaluate.ts';
 import { TINY_COLUMNS, tinyCsv, tinyTraining } from '../support/tiny-training.ts';
-import { inProcess, trainDistill } from '../support/train-distill.ts';
+import { inProcess, trainDistill } from '../support/in-process.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);

@@ -1,13 +1,13 @@
-import { Command } from 'commander';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runRecordJson } from '../../checkpoints/run-record.ts';
 import { addReport, runNames } from '../../cli/train-distill/report.ts';
 import { InputError } from '../../common/errors.ts';
 import { byTag, parseMarkup, textOf } from '../support/markup.ts';
 import { studentRecord } from '../support/run-records.ts';
+import { trainDistill } from '../support/in-process.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);
@@ -23,19 +23,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-/** Runs the command in this process; its standard output. */
-async function report(...args: string[]): Promise<string> {
-  const program = new Command('train-distill').exitOverride();
-  addReport(program);
-  let out = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
-  try {
-    await program.parseAsync(['node', 'train-distill', 'report', ...args]);
-  } finally {
-    stdout.mockRestore();
-  }
-  return out;
-}
+const report = (...args: string[]): Promise<string> => trainDistill('report', ...args);
 
 describe('train-distill report', () => {
   it('writes a page about a run given as folder or as file', async () => {

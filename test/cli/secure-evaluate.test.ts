@@ -1,9 +1,8 @@
 /** `secure-infer evaluate --clear`, and calibration on a task's training texts; the three processes are in `bench/results.test.ts`. */
-import { Command } from 'commander';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { saveModel } from '../../checkpoints/index.ts';
 import { addExport } from '../../cli/export-shares/command.ts';
 import { addEvaluateCommand, agreement } from '../../cli/secure-infer/evaluate.ts';
@@ -13,26 +12,13 @@ import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { fixedPredict } from '../../export/clear.ts';
 import { loadProvider } from '../../export/provider.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+import { inProcess } from '../support/in-process.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);
 
-async function command(add: (program: Command) => void, ...args: string[]): Promise<string> {
-  const program = new Command('test').exitOverride();
-  add(program);
-  let out = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
-  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-  try {
-    await program.parseAsync(['node', 'test', ...args]);
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-  return out;
-}
 const evaluate = async (...args: string[]): Promise<Record<string, unknown>> =>
-  JSON.parse(await command(addEvaluateCommand, 'evaluate', at('bundles'), '--clear', '--json', ...args)) as Record<string, unknown>; // prettier-ignore
+  JSON.parse(await inProcess([addEvaluateCommand], ['evaluate', at('bundles'), '--clear', '--json', ...args])) as Record<string, unknown>; // prettier-ignore
 
 interface Row {
   readonly first: string;
@@ -60,7 +46,7 @@ beforeAll(async () => {
   const config = tinyConfig({ softmax_act: '2quad_centred', softmax_c: 3, id2label: { 0: 'not_equivalent', 1: 'equivalent' } }); // prettier-ignore
   await saveModel(at('student'), { config, tensors: tinyTensors(config), tokenizerDir: at('tokenizer'), dtype: 'F32' });
   const exported = JSON.parse(
-    await command(addExport, at('student'), '--task', 'mrpc', '--glue', at('glue'), '--calibrate-size', '100', '--out', at('bundles'), '--threads', '1', '--quiet', '--json'), // prettier-ignore
+    await inProcess([addExport], [at('student'), '--task', 'mrpc', '--glue', at('glue'), '--calibrate-size', '100', '--out', at('bundles'), '--threads', '1', '--quiet', '--json']), // prettier-ignore
   ) as { longest: number };
   // Pairs of up to five words: [CLS] a [SEP] b [SEP].
   expect(exported.longest).toBe(13);
@@ -130,6 +116,6 @@ describe('secure-infer evaluate', () => {
     await fails(/has no label/, '--file', at('bare.txt'));
     await fails(/'splendid' is none of the classes/, '--file', at('other.tsv'));
     await expect(evaluate(...task(), '--file', at('bare.txt'))).rejects.toThrow(InputError);
-    await expect(command(addExport, at('student'), '--out', at('x'))).rejects.toThrow('give either --calibrate or --task'); // prettier-ignore
+    await expect(inProcess([addExport], [at('student'), '--out', at('x')])).rejects.toThrow('give either --calibrate or --task'); // prettier-ignore
   });
 });

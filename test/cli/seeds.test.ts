@@ -9,7 +9,7 @@ import { spread } from '../../cli/train-distill/seeds.ts';
 import { Failure, InputError, RefusedError } from '../../common/errors.ts';
 import type { Measured } from '../../train/kept.ts';
 import { TINY_COLUMNS, tinyTraining } from '../support/tiny-training.ts';
-import { trainDistill } from '../support/train-distill.ts';
+import { trainDistill } from '../support/in-process.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);

@@ -1,14 +1,13 @@
-import { Command } from 'commander';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadModel, saveModel } from '../../checkpoints/index.ts';
 import { readRunRecord } from '../../checkpoints/run-record.ts';
-import { addStudent } from '../../cli/train-distill/student.ts';
 import { InputError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+import { trainDistill } from '../support/in-process.ts';
 
 let dir: string;
 const at = (name: string): string => join(dir, name);
@@ -29,16 +28,8 @@ afterAll(() => rmSync(dir, { recursive: true }));
 
 /** Trains a student in this process; its folder. */
 async function student(name: string, ...args: string[]): Promise<string> {
-  const program = new Command('train-distill').exitOverride();
-  addStudent(program);
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation(() => true);
   const data = ['--train', at('train.tsv'), '--max-length', '16', '--batch', '16', '--threads', '2', '--quiet'];
-  try {
-    const all = ['student', '--teacher', at('teacher'), ...data, '--out', at(name), ...args];
-    await program.parseAsync(['node', 'train-distill', ...all]);
-  } finally {
-    stdout.mockRestore();
-  }
+  await trainDistill('student', '--teacher', at('teacher'), ...data, '--out', at(name), ...args);
   return at(name);
 }
 

@@ -1,35 +1,18 @@
-import { Command } from 'commander';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadModel, saveModel } from '../../checkpoints/index.ts';
 import { readRunRecord } from '../../checkpoints/run-record.ts';
-import { addEvaluate } from '../../cli/train-distill/evaluate.ts';
-import { addStudent } from '../../cli/train-distill/student.ts';
-import { addTeacher } from '../../cli/train-distill/teacher.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+import { trainDistill } from '../support/in-process.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);
 
-async function json(...args: string[]): Promise<Record<string, unknown>> {
-  const program = new Command('train-distill').exitOverride();
-  addTeacher(program);
-  addStudent(program);
-  addEvaluate(program);
-  let out = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
-  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-  try {
-    await program.parseAsync(['node', 'train-distill', ...args, '--threads', '2', '--json', '--quiet']);
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-  return JSON.parse(out) as Record<string, unknown>;
-}
+const json = async (...args: string[]): Promise<Record<string, unknown>> =>
+  JSON.parse(await trainDistill(...args, '--threads', '2', '--json', '--quiet')) as Record<string, unknown>;
 
 /** Pairs that share more words are more alike. */
 function rows(count: number, seed: number, label: (shared: number) => string): string[] {

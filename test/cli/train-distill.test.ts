@@ -1,39 +1,19 @@
-import { Command } from 'commander';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadModel, saveModel } from '../../checkpoints/index.ts';
 import { readRunRecord } from '../../checkpoints/run-record.ts';
-import { addEvaluate } from '../../cli/train-distill/evaluate.ts';
-import { addStudent } from '../../cli/train-distill/student.ts';
-import { addTeacher } from '../../cli/train-distill/teacher.ts';
 import { Failure, InputError, RefusedError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
+import { trainDistill } from '../support/in-process.ts';
 
 let dir: string;
 const at = (name: string): string => join(dir, name);
 
-/** Runs the command in this process; its standard output. */
-async function command(...args: string[]): Promise<string> {
-  const program = new Command('train-distill').exitOverride();
-  addTeacher(program);
-  addStudent(program);
-  addEvaluate(program);
-  let out = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
-  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
-  try {
-    await program.parseAsync(['node', 'train-distill', ...args]);
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-  return out;
-}
 const json = async (...args: string[]): Promise<Record<string, unknown>> =>
-  JSON.parse(await command(...args, '--threads', '2', '--json', '--quiet')) as Record<string, unknown>;
+  JSON.parse(await trainDistill(...args, '--threads', '2', '--json', '--quiet')) as Record<string, unknown>;
 
 /** A text is good if it says "good" or "fine" and bad if it says "bad" or "dull". */
 function reviews(count: number, seed: number): string {
@@ -144,7 +124,7 @@ describe('train-distill', () => {
     const options = ['--steps', '60', '--lr', '1e-2', '--out', at('scorer')];
     const teacher = await json('teacher', '--from', at('base'), ...scores, ...options);
     expect(teacher['dev.pearson']).toBeGreaterThan(0.9);
-    await command(
+    await trainDistill(
       'evaluate',
       at('scorer'),
       '--file',
@@ -180,7 +160,7 @@ describe('train-distill', () => {
       [['evaluate', at('base'), '--task', 'polarity', '--split', 'all', '--max-length', '16'], "--split is 'all'"],
     ];
     for (const [args, message] of cases) {
-      const error = await command(...args).catch((e: unknown) => e);
+      const error = await trainDistill(...args).catch((e: unknown) => e);
       expect(error, message).toBeInstanceOf(InputError);
       expect((error as InputError).message).toContain(message);
       expect((error as InputError).hint).not.toBe('');

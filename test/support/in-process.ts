@@ -1,4 +1,4 @@
-/** The subcommands of train-distill in this process. */
+/** Subcommands of the command line in this process. */
 import { Command } from 'commander';
 import { vi } from 'vitest';
 import { addEvaluate } from '../../cli/train-distill/evaluate.ts';
