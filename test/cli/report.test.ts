@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runRecordJson } from '../../checkpoints/run-record.ts';
-import { addReport, runNames } from '../../cli/train-distill/report.ts';
+import { runNames } from '../../cli/train-distill/report.ts';
 import { InputError } from '../../common/errors.ts';
 import { byTag, parseMarkup, textOf } from '../support/markup.ts';
 import { studentRecord } from '../support/run-records.ts';
