@@ -3,9 +3,11 @@
  * and every 64 MB of fresh buffers cost a collection of the whole heap. Sizes are rounded up so that sessions of other lengths fit.
  */
 
+import { hasKernels, kernels } from '../ring/index.ts';
+
 /** Smaller buffers are the collector's. */
 const LEAST_BYTES = 4096;
-/** Bytes kept, more than a session reads ahead; what comes beyond is the collector's, who is slow to notice memory outside its heap. */
+/** Bytes kept, more than a session reads ahead; what comes beyond is freed at once: the collector is slow to notice memory outside its heap. */
 const KEPT_BYTES = 512 * 2 ** 20;
 
 /** By capacity, the one used last at the end. */
@@ -48,8 +50,9 @@ export function giveBack(part: Uint8Array): void {
   // What has not been asked for longest goes first: lengths that nobody sends any more.
   for (const [oldest, buffers] of kept) {
     if (keptBytes <= KEPT_BYTES) break;
-    buffers.pop();
+    const unused = buffers.pop();
     keptBytes -= oldest;
+    if (unused !== undefined && hasKernels()) kernels().detach?.(unused.buffer);
     if (buffers.length === 0) kept.delete(oldest);
   }
 }

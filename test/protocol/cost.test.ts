@@ -1,6 +1,5 @@
 /** What a gate declares is what it does: rounds, bits opened, dealt and sent by the client, products of every role. No gate is exempt. */
 import { describe, expect, it, vi } from 'vitest';
-import type { Words } from '../../ring/index.ts';
 import { definitionOf, masked } from '../../protocol/suite/masked.ts';
 import type { TensorSpec } from '../../protocol/program.ts';
 import type { Dims } from '../../protocol/shape.ts';
@@ -13,8 +12,8 @@ const counter = vi.hoisted(() => ({ adds: 0 }));
 vi.mock('../../ring/index.ts', async (original) => {
   const ring = await original<typeof import('../../ring/index.ts')>();
   const counted =
-    <A extends unknown[]>(fn: (...args: A) => Words, adds: (...args: A) => number) =>
-    (...args: A): Words => {
+    <A extends unknown[], R>(fn: (...args: A) => R, adds: (...args: A) => number) =>
+    (...args: A): R => {
       counter.adds += adds(...args);
       return fn(...args);
     };
@@ -24,7 +23,7 @@ vi.mock('../../ring/index.ts', async (original) => {
     mulRows: counted(ring.mulRows, (a) => a.length),
     mulCols: counted(ring.mulCols, (a) => a.length),
     matmul: counted(ring.matmul, (_a, _b, m, k, n) => m * k * n),
-    matmulTransposed: counted(ring.matmulTransposed, (_a, _b, m, k, n) => m * k * n),
+    addProducts: counted(ring.addProducts, (_c, _at, _a, _b, { count, m, k, n }) => count * m * k * n),
     times: counted(ring.times, (_a, _b, m, k, n) => m * k * n),
     squareShare: counted(ring.squareShare, (_i, v) => v.c.length),
     productShare: counted(ring.productShare, (_i, v) => 2 * v.c.length),
