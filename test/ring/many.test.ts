@@ -37,9 +37,9 @@ describe.each(sets)('$name kernels, many at once', (set) => {
       fc.boolean(),
       fc.boolean(),
       ({ n, count, m, k, cols, at }, apart, side, transposed) => {
-        const place = (rows: number, width: number, salt: number): ring.Matrices => {
-          const [step, row] = side ? [width + apart, count * (width + apart)] : [rows * width + apart, width];
-          const length = at + count * rows * (width + apart) + count * apart;
+        const place = (rows: number, across: number, salt: number): ring.Matrices => {
+          const [step, row] = side ? [across + apart, count * (across + apart)] : [rows * across + apart, across];
+          const length = at + count * rows * (across + apart) + count * apart;
           return { words: draw(n, length, salt), from: at, step, row };
         };
         const a = place(m, k, 1);

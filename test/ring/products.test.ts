@@ -189,7 +189,7 @@ describe.each(sets)('products on $name kernels', (set) => {
 /** a · bTᵀ, as a batch of one. */
 function timesTransposed(a: ring.Words, bT: ring.Words, m: number, k: number, n: number): ring.Words {
   const out = ring.zeros(a.n, m * n);
-  const whole = (words: ring.Words): ring.Matrices => ({ words, from: 0, step: 0, row: k });
+  const whole = (matrix: ring.Words): ring.Matrices => ({ words: matrix, from: 0, step: 0, row: k });
   ring.addProducts(out, 0, whole(a), whole(bT), { count: 1, m, k, n }, true);
   return out;
 }
