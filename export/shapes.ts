@@ -127,8 +127,8 @@ export function hiddenInterval(j: number, count: number): readonly [number, numb
   return [lo, hi];
 }
 
-/** `TYPICAL` as calibration would report it for texts of `tokens` tokens. */
-export function typicalRanges(config: ModelConfig, tokens: number): Ranges {
+/** `TYPICAL` as calibration would report it for texts of `tokens` tokens, or of `tokens` to `longest`. */
+export function typicalRanges(config: ModelConfig, tokens: number, longest = tokens): Ranges {
   const { num_attention_heads: heads, intermediate_size: units } = config;
   const wires = new Map<string, Range>();
   const set = (name: string, lo: number, hi: number, length = 1): void =>
@@ -150,21 +150,30 @@ export function typicalRanges(config: ModelConfig, tokens: number): Ranges {
     // one length: the factor of the scores is 1
     for (const scaled of ['', 'F']) {
       set(`${l}.s${scaled}`, 0, TYPICAL.score, heads);
-      set(`${l}.D${scaled}`, least * tokens, most * tokens, heads);
-      set(`${l}.PV${scaled}`, 0, TYPICAL.context * most * tokens, heads);
+      set(`${l}.D${scaled}`, least * tokens, most * longest, heads);
+      set(`${l}.PV${scaled}`, 0, TYPICAL.context * most * longest, heads);
     }
     wires.set(`${l}.u`, u);
   }
   set('pool.u', -TYPICAL.pooler, TYPICAL.pooler);
   set('logits', -TYPICAL.logits, TYPICAL.logits);
-  return { shortest: tokens, longest: tokens, texts: 0, sha256: '', wires };
+  return { shortest: tokens, longest, texts: 0, sha256: '', wires };
 }
 
-/** The plan of a shape for texts of exactly `tokens` tokens. */
+/**
+ * The plan of a shape for texts of exactly `tokens` tokens; where lengths are hidden, of the smallest bucket's to
+ * the largest's.
+ */
 export function shapePlan(config: ModelConfig, tokens: number, options: PlanOptions = BALANCED): Plan {
   const most = config.max_position_embeddings;
   if (!Number.isInteger(tokens) || tokens < 1 || tokens > most)
     throw new InputError(`texts of ${tokens} tokens`, `give 1 to ${most}`);
+  const longest = options.buckets?.at(-1) ?? tokens;
+  if (longest > most || longest < tokens)
+    throw new InputError(
+      `a largest bucket of ${longest} tokens`,
+      `give ${tokens}, the length of the texts, to ${most}`,
+    );
   const model = {
     H: config.hidden_size,
     A: config.num_attention_heads,
@@ -175,7 +184,7 @@ export function shapePlan(config: ModelConfig, tokens: number, options: PlanOpti
     layers: Array.from({ length: config.num_hidden_layers }, (_, l) => ({ c: softmaxShift(config, l) })),
     bounds: typicalBounds(config),
   } as const;
-  return makePlan(model, typicalRanges(config, tokens), options);
+  return makePlan(model, typicalRanges(config, options.buckets?.[0] ?? tokens, longest), options);
 }
 
 /** The program of a shape: no weights are made for it. */

@@ -1,5 +1,5 @@
 /** `export-shares`: a student's folder → the bundles of all roles. */
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { loadModel, requireHead } from '../../checkpoints/index.ts';
@@ -20,6 +20,7 @@ import type { Measured } from '../../export/bundle/format.ts';
 import { bucketOf } from '../../protocol/gates/padding.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { costByGate, costTable } from './costs.ts';
+import { bucketList } from '../bucket-list.ts';
 import { addColumns, GLUE_HELP, numeric, TASK_HELP, type ColumnFlags } from '../train-distill/options.ts';
 import { progress, type Progress } from '../ui/progress.ts';
 
@@ -180,14 +181,6 @@ async function stages(
 
 function median(values: readonly number[]): number {
   return [...values].toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
-}
-
-/** `32,64,128`: ascending whole numbers. */
-function bucketList(text: string): number[] {
-  const sizes = text.split(',').map(Number);
-  if (!sizes.every((size, i) => Number.isInteger(size) && size > (sizes[i - 1] ?? 0)))
-    throw new InvalidArgumentError('ascending whole numbers with commas between them are due, as 32,64,128.');
-  return sizes;
 }
 
 const positive = (flag: string): ((text: string) => number) => numeric(flag, { whole: true, min: 1 });

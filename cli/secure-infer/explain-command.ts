@@ -10,6 +10,7 @@ import { bucketOf } from '../../protocol/gates/padding.ts';
 import type { Program } from '../../protocol/program.ts';
 import { expectedSeconds, expectedTimes, explainProgram, type Explained, type Network, type Part, type Times } from './explain.ts'; // prettier-ignore
 import { planOf, wholeNumber } from './options.ts';
+import { bucketList } from '../bucket-list.ts';
 import { onOutput } from '../ui/colour.ts';
 
 interface Options extends Network {
@@ -18,6 +19,7 @@ interface Options extends Network {
   readonly batch: number;
   readonly plan: string;
   readonly guard: boolean;
+  readonly hideLength?: readonly number[];
   readonly gates?: boolean;
   readonly json?: boolean;
 }
@@ -59,14 +61,16 @@ async function bundlePlan(dir: string): Promise<string | null> {
 }
 
 async function explain(dir: string | undefined, options: Options): Promise<void> {
-  const { shape, seq, batch, plan, guard, gates, json } = options;
+  const { shape, seq, batch, plan, guard, hideLength: buckets, gates, json } = options;
   if ((dir === undefined) === (shape === undefined))
     throw new InputError('give either a bundle or --shape', `--shape is one of ${SHAPES.join(', ')}`);
+  if (shape === undefined && buckets !== undefined)
+    throw new InputError('--hide-length of a bundle', 'Its export decided that; give --shape, or export again.');
   let program: Program;
   if (shape === undefined) program = await bundleProgram(dir!);
   else {
     const config = shapeConfig(shape);
-    program = shapeProgram(config, shapePlan(config, seq, { ...planOf(plan), guard }));
+    program = shapeProgram(config, shapePlan(config, seq, { ...planOf(plan), guard, ...(buckets && { buckets }) }));
   }
   const length = bucketOf(seq, program.buckets);
   const explained = explainProgram(program, { lengths: new Array<number>(batch).fill(length), heads: program.heads });
@@ -74,13 +78,18 @@ async function explain(dir: string | undefined, options: Options): Promise<void>
   if (json) {
     const timed = (parts: readonly Part[]): object[] => parts.map((p) => ({ ...p, seconds: expectedTimes(p, options).seconds })); // prettier-ignore
     const { gates: every, layers, kinds, ...rest } = explained;
-    const source = shape === undefined ? { bundle: dir, plan: await bundlePlan(dir!) } : { shape, plan, guard };
+    const source =
+      shape === undefined
+        ? { bundle: dir, plan: await bundlePlan(dir!) }
+        : { shape, plan, guard, ...(buckets && { buckets }) };
     const parts = { layers: timed(layers), kinds: timed(kinds), ...(gates ? { gates: timed(every) } : {}) };
     process.stdout.write(`${JSON.stringify({ ...source, seq, batch, ...rest, ...parts, ...times })}\n`);
     return;
   }
   process.stdout.write(
-    text(explained, times, options) + (program.buckets === undefined ? '' : hiding(program, explained, seq)),
+    text(explained, times, options) +
+      (program.buckets === undefined ? '' : hiding(program, explained, seq)) +
+      (shape !== undefined && buckets !== undefined ? CENTRED : ''),
   );
 }
 
@@ -95,6 +104,10 @@ function hiding(program: Program, explained: Explained, seq: number): string {
     `the padding factor itself ${sum((p) => p.sentBytes)} sent, ${sum((p) => p.dealtBytes)} dealt; guards of token rows have twice the tables\n`
   );
 }
+
+/** A shape has 2Quad attention; not every student can be exported as it is shown. */
+const CENTRED =
+  'centred scores need the number of tokens: export-shares refuses --hide-length for a student with softmax_act 2quad_centred\n';
 
 const millions = (count: number): string => (count === 0 ? '' : `${(count / 1e6).toFixed(1)} M`);
 
@@ -145,6 +158,11 @@ export function addExplainCommand(program: Command): void {
     .option('--batch <n>', 'texts that share a session', wholeNumber, 1)
     .option('--plan <name>', 'scales and rings of a shape, as of export-shares', 'balanced')
     .option('--no-guard', 'a shape without guards')
+    .option(
+      '--hide-length <sizes>',
+      'a shape whose texts are padded to the next of these numbers of tokens, e.g. 32,64,128, as of export-shares',
+      bucketList,
+    )
     .addOption(
       new Option('--rtt <time>', 'round trip between roles').argParser(quantity('us', 'ms', 's')).default(0.01, '10ms'),
     )
@@ -158,6 +176,7 @@ export function addExplainCommand(program: Command): void {
       `
 Examples:
   secure-infer explain bundles --seq 64
+  secure-infer explain --shape bert-base --seq 100 --hide-length 64,128
   secure-infer explain --shape bert-base --seq 128 --rtt 40ms --bandwidth 100Mbit --json
 `,
     )
