@@ -9,7 +9,7 @@ import { definitionOf } from '../protocol/suite/masked.ts';
 import { Region, storageOf } from '../ring/index.ts';
 
 /** Bytes of finished work a session holds before it pauses. */
-export const AHEAD_BYTES = 128 * 2 ** 20;
+export const AHEAD_BYTES = 96 * 2 ** 20;
 
 interface Step {
   readonly index: number;

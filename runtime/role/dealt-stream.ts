@@ -7,7 +7,7 @@ import type { Dims } from '../../protocol/shape.ts';
 import { correctionLimit, Corrections } from '../deal.ts';
 
 /** Packed corrections a session holds before it stops reading, unless a gate waits for more. */
-export const READ_AHEAD_BYTES = 128 * 2 ** 20;
+export const READ_AHEAD_BYTES = 96 * 2 ** 20;
 
 /** Where corrections come from, gate by gate: the next message, of at most `limit` bytes. */
 export type DealSource = (limit: number) => Promise<Uint8Array>;

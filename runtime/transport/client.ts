@@ -59,9 +59,6 @@ async function connectParty(
       createConnection: () => socket,
       perMessageDeflate: false,
       handshakeTimeout: timeout,
-      // A mask of zeros, which `ws` skips at both ends: masks keep what a web page sends from being taken for HTTP on its way, and
-      // here all of the way is TLS to a pinned certificate. Browsers mask as ever.
-      generateMask: (mask) => mask.fill(0),
     },
   );
   return new Promise((resolve, reject) => {
