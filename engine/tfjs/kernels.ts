@@ -125,8 +125,8 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   },
   // A product with 0 and 1: no backend has to add into the same row from several threads.
   segmentSum: ({ tf, backend }, _node, [rows, place, wanted]) => {
-    const column = tf.reshape(tf.range(0, wanted!.shape[0]!, 1, 'int32'), [-1, 1]);
-    const chosen = tf.cast(tf.equal(column, tf.reshape(place!, [1, -1])), 'float32');
+    const places = tf.reshape(tf.range(0, wanted!.shape[0]!, 1, 'int32'), [-1, 1]);
+    const chosen = tf.cast(tf.equal(places, tf.reshape(place!, [1, -1])), 'float32');
     return product(tf, backend, chosen, rows!, false, false);
   },
   scatterRows: ({ tf, lengths }, node, [ids, rows]) => tf.scatterND(column(tf, ids!), rows!, lengths(node.shape)),

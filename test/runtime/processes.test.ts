@@ -273,10 +273,9 @@ describe('by hand', () => {
     ];
   };
   const start = async (dir: string, role: 'party0' | 'party1' | 'assistant', ...extra: string[]): Promise<Run> => {
-    const run = new Run(
-      [role === 'assistant' ? role : 'party', ...args(dir, role), '--patience', '2', ...extra],
-      { cwd: join(dir, role) },
-    );
+    const run = new Run([role === 'assistant' ? role : 'party', ...args(dir, role), '--patience', '2', ...extra], {
+      cwd: join(dir, role),
+    });
     await run.says(/ready on port/);
     return run;
   };
