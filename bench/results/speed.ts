@@ -47,7 +47,14 @@ const TITLES: Readonly<Record<string, string>> = {
 const COLUMNS: Readonly<Record<string, readonly string[]>> = {
   secure: [
     ...['shape', 'seq', 'batch', 'plan', 'wallSeconds', 'onlineSeconds', 'textsPerSecond', 'onlineTextsPerSecond'],
-    ...['sentBytesPerParty', 'rounds', 'dealtBytes', 'peakRssBytes.party0', 'peakRssBytes.assistant'],
+    ...[
+      'sentBytesPerParty',
+      'rounds',
+      'dealtBytes',
+      'peakRssBytes.party0',
+      'peakRssBytes.party1',
+      'peakRssBytes.assistant',
+    ],
     ...['maxError', 'meanError', 'logitSd', 'cores', 'kernels'],
   ],
 };
