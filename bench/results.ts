@@ -23,6 +23,7 @@ interface MeasureFlags extends Files {
   readonly from?: string;
   readonly tokenizer?: string;
   readonly glue?: string;
+  readonly brought?: string;
   readonly only?: string[];
   readonly variants?: readonly Variant[];
   readonly optional: boolean;
@@ -53,17 +54,19 @@ const addMeasure = (command: Command): Command =>
     .option('--from <dir>', 'pretrained model that teachers start from')
     .option('--tokenizer <dir>', 'its tokeniser files, if the folder has none')
     .option('--glue <dir>', 'folder of the official GLUE download')
+    .option('--brought <dir>', 'folder of the students that were trained elsewhere')
     .option('--only <names>', 'rows whose task, TASK/PRESET or TASK/NAME is given, separated by commas', list)
     .option('--variants <names>', `only these models: ${VARIANTS.join(', ')}`, variants)
     .option('--optional', 'optional rows too', false)
     .option('--threads <n>', 'threads of training and export', positive('--threads'), 2)
     .option('--quiet', 'no progress on standard error', false);
 
-const placesOf = ({ runs, from, tokenizer, glue }: MeasureFlags): Places => ({
+const placesOf = ({ runs, from, tokenizer, glue, brought }: MeasureFlags): Places => ({
   RUNS: runs,
   ...(from === undefined ? {} : { MINILM: from }),
   ...(tokenizer === undefined ? {} : { TOKENIZER: tokenizer }),
   ...(glue === undefined ? {} : { GLUE: glue }),
+  ...(brought === undefined ? {} : { BROUGHT: brought }),
 });
 
 /** Runs that the flags choose. A teacher is needed by every preset of its task. @throws InputError if there is none */
@@ -123,12 +126,23 @@ interface SecuredFlags extends MeasureFlags {
   readonly plan: string;
   readonly calibrateSize: number;
   readonly maxLength?: number;
+  readonly clearOnly: boolean;
 }
 
 async function secured(flags: SecuredFlags): Promise<void> {
   const runs = chosen(await allRuns(flags), flags).filter((run) => run.secured);
-  const { results, threads, quiet, texts, plan, calibrateSize, maxLength } = flags;
-  const options = { places: placesOf(flags), results, threads, quiet, texts, plan, calibrateSize, maxLength };
+  const { results, threads, quiet, texts, plan, calibrateSize, maxLength, clearOnly } = flags;
+  const options = {
+    places: placesOf(flags),
+    results,
+    threads,
+    quiet,
+    texts,
+    plan,
+    calibrateSize,
+    maxLength,
+    clearOnly,
+  };
   for (const run of runs) {
     const trained = await measureModel(run, false, options);
     if (trained === undefined) process.stderr.write(`${run.folder}: not run\n`);
@@ -181,6 +195,7 @@ Examples:
     .description('Exports every student that is there; interprets the whole part and asks some texts in secret.')
     .option('--texts <n>', 'texts for the three processes', positive('--texts'), 200)
     .option('--plan <name>', 'of export-shares', 'balanced')
+    .option('--clear-only', 'the interpreter alone', false)
     .option('--calibrate-size <n>', 'of export-shares', positive('--calibrate-size'), 4000)
     .option('--max-length <n>', 'of export-shares', positive('--max-length'))
     .action(secured);

@@ -6,9 +6,16 @@ import { onError } from '../../cli/ui/colour.ts';
 import { packageFile } from '../../cli/ui/package.ts';
 
 /** Real folders by the name with which commands are shown, `$GLUE` for `GLUE`. */
-export type Places = Readonly<Partial<Record<'RUNS' | 'GLUE' | 'MINILM' | 'TOKENIZER' | 'WORK', string>>>;
+export type Places = Readonly<Partial<Record<'RUNS' | 'GLUE' | 'MINILM' | 'TOKENIZER' | 'BROUGHT' | 'WORK', string>>>;
 
-const OPTIONS = { RUNS: '--runs', GLUE: '--glue', MINILM: '--from', TOKENIZER: '--tokenizer', WORK: '' } as const;
+const OPTIONS = {
+  RUNS: '--runs',
+  GLUE: '--glue',
+  MINILM: '--from',
+  TOKENIZER: '--tokenizer',
+  BROUGHT: '--brought',
+  WORK: '',
+} as const;
 
 /** The real path of a word that begins with a place. @throws InputError if nobody said where the place is */
 export function real(word: string, places: Places): string {

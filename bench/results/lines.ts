@@ -35,7 +35,7 @@ const MODEL = {
   preset: z.string().optional(),
   name: z.string().optional(),
   seed: z.int(),
-  /** When the run of the model began: a model trained again has other results. */
+  /** When the run of the model began, or the digest of a brought one: a model trained again has other results. */
   run: z.string(),
 };
 

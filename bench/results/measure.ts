@@ -2,9 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exists } from '../../checkpoints/files.ts';
+import { exists, sha256File } from '../../checkpoints/files.ts';
 import { readRunRecord, RUN_RECORD_FILE, type RunRecord } from '../../checkpoints/run-record.ts';
-import { RefusedError } from '../../common/errors.ts';
+import { InputError, RefusedError } from '../../common/errors.ts';
 import { taskInfo } from '../../data/tasks.ts';
 import { packageFile } from '../../cli/ui/package.ts';
 import { real, runJson, shown, type Places } from './commands.ts';
@@ -54,15 +54,24 @@ async function checkRecord(run: Run, record: RunRecord): Promise<void> {
 const official = (task: string, from: Readonly<Record<string, unknown>>): Record<string, number> =>
   Object.fromEntries(taskInfo(task).metrics.map((name) => [name, from[name] as number]));
 
-/** Whether a complete run may stand for the row, else what there is. */
+/** A model that is there: a run and when it began, or a brought folder and the digest of its weights. */
 export interface Trained {
   readonly run: Run;
-  readonly record: RunRecord;
+  readonly id: string;
+}
+
+/** A brought model; undefined if nobody said where it is. @throws InputError if the folder has no weights */
+async function broughtModel(run: Run, places: Places): Promise<Trained | undefined> {
+  if (run.folder.startsWith('$BROUGHT') && places.BROUGHT === undefined) return undefined;
+  const file = join(folderOnDisk(run, places), 'model.safetensors');
+  if (!(await exists(file))) throw new InputError(`${file}: no such file`, 'Give the folder of the brought models with --brought.'); // prettier-ignore
+  return { run, id: `weights ${await sha256File(file)}` };
 }
 
 /** Trains the run unless its folder is complete, and evaluates it unless the file has its line. */
 export async function measureModel(run: Run, train: boolean, options: MeasureOptions): Promise<Trained | undefined> {
   const { places, results, threads } = options;
+  if (run.brought) return broughtModel(run, places);
   let record = await recordOf(run, places);
   if (record === undefined) {
     if (!train || run.command === undefined) return undefined;
@@ -73,7 +82,7 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
   const known = (await readLines(results)).some(
     (line) => line.kind === 'model' && keyOf(line) === keyOf(run) && line.run === record.started,
   );
-  if (known) return { run, record };
+  if (known) return { run, id: record.started };
   await checkRecord(run, record);
   const measured = await runJson(
     ['train-distill', 'evaluate', folder, ...evaluationFlags(task), '--threads', String(threads)],
@@ -99,7 +108,7 @@ export async function measureModel(run: Run, train: boolean, options: MeasureOpt
     // The training's processor; the rest is of the machine that evaluates, which is the same one but for copied runs.
     machine: { ...machine, processor: record.versions['processor'] ?? machine.processor },
   });
-  return { run, record };
+  return { run, id: record.started };
 }
 
 export interface SecureOptions extends MeasureOptions {
@@ -108,10 +117,12 @@ export interface SecureOptions extends MeasureOptions {
   readonly plan: string;
   readonly calibrateSize: number;
   readonly maxLength: number | undefined;
+  /** The interpreter alone. */
+  readonly clearOnly: boolean;
 }
 
 /** Exports the student once, then interprets all texts and asks some in secret, whatever of the two has no line yet. */
-export async function measureSecured({ run, record }: Trained, options: SecureOptions): Promise<void> {
+export async function measureSecured({ run, id }: Trained, options: SecureOptions): Promise<void> {
   const { results, threads, plan } = options;
   const { task, variant, preset, name, seed } = run;
   const lines = await readLines(results);
@@ -120,12 +131,13 @@ export async function measureSecured({ run, record }: Trained, options: SecureOp
       (line) =>
         line.kind === 'secured' &&
         keyOf(line) === keyOf(run) &&
-        line.run === record.started &&
+        line.run === id &&
         line.path === path &&
         line.plan === plan &&
         (path === 'clear' || line.examples >= Math.min(options.texts, everything(line.task, lines))),
     );
-  const missing = (['clear', 'secured'] as const).filter((path) => !has(path));
+  const paths = options.clearOnly ? (['clear'] as const) : (['clear', 'secured'] as const);
+  const missing = paths.filter((path) => !has(path));
   if (missing.length === 0) return;
   const work = await mkdtemp(join(tmpdir(), 'bench-results-'));
   const within = { places: { ...options.places, WORK: work }, quiet: options.quiet };
@@ -152,7 +164,7 @@ export async function measureSecured({ run, record }: Trained, options: SecureOp
       const number = (field: string): number => measured[field] as number;
       const line: Line = {
         kind: 'secured',
-        ...{ task, variant, preset, name, seed, run: record.started, path, plan },
+        ...{ task, variant, preset, name, seed, run: id, path, plan },
         commands: [exporting, predicting, evaluating].map(shown),
         split: splitOf(task),
         examples: number('examples'),

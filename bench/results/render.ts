@@ -1,10 +1,11 @@
 /** `docs/results.md` from the list of rows and the lines measured so far. */
 import type { TaskMetric } from '../../data/glue.ts';
 import { taskInfo } from '../../data/tasks.ts';
+import { compareSection, mean, signed } from './compare.ts';
 import type { Machine, Line, ModelLine, SecuredLine, SpeedLine } from './lines.ts';
 import { latest } from './lines.ts';
 import { mdTable, NOT_RUN } from './markdown.ts';
-import { keyOf, splitOf, type Model, type Run } from './rows.ts';
+import { keyOf, labelOf, splitOf, type Model, type Run } from './rows.ts';
 import { speedSections } from './speed.ts';
 
 /** The five tasks over which the mean of student − teacher is taken. */
@@ -39,7 +40,6 @@ class Machines {
 }
 
 const percent = (value: number): string => (100 * value).toFixed(2);
-const signed = (points: number): string => `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(2)}`;
 const time = (seconds: number): string =>
   seconds < 100 ? `${seconds.toFixed(1)} s` : seconds < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`; // prettier-ignore
 const code = (text: string): string => `\`${text}\``;
@@ -55,21 +55,19 @@ const scores = (task: string, line: Pick<ModelLine, 'metrics'> | undefined): str
         .metrics.map((name) => percent(line.metrics[name]!))
         .join(' / ');
 
-/** A student's preset, and what tells it from others of the preset. */
-const labelOf = ({ preset, name }: Model): string => (name === undefined ? `\`${preset}\`` : `\`${preset}\`, ${name}`);
-
 /** What is measured of every model; a later training of it replaces an earlier one. */
 class Measured {
   readonly #models = new Map<string, ModelLine>();
   readonly secured: SecuredLine[];
   readonly speed: SpeedLine[];
 
-  constructor(lines: readonly Line[]) {
+  constructor(runs: readonly Run[], lines: readonly Line[]) {
+    const brought = new Set(runs.filter((run) => run.brought).map(keyOf));
     const last = latest(lines);
     for (const line of last) if (line.kind === 'model') this.#models.set(keyOf(line), line);
     // Figures of a student that was trained again since are of another model.
     this.secured = last.filter(
-      (line) => line.kind === 'secured' && this.model(line)?.run === line.run,
+      (line) => line.kind === 'secured' && (brought.has(keyOf(line)) || this.model(line)?.run === line.run),
     ) as SecuredLine[];
     this.speed = last.filter((line) => line.kind === 'speed');
   }
@@ -85,8 +83,6 @@ function difference(measured: Measured, student: Model): number | undefined {
   const own = measured.model(student);
   return teacher === undefined || own === undefined ? undefined : 100 * (own.score - teacher.score);
 }
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** Mean over the five tasks (of the mean over the seeds that ran) for each preset, or what is missing. */
 function meanDifferences(runs: readonly Run[], measured: Measured): string[] {
@@ -133,7 +129,7 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
     ];
   });
   const head = ['task', 'metric', 'preset', 'seed', 'teacher', 'swapped', 'without distillation', 'student', 'student − teacher', 'time', 'threads', 'machine', 'recipe']; // prettier-ignore
-  const trained = runs.filter(({ variant, optional, ...model }) => !optional || measured.model({ variant, ...model }));
+  const trained = runs.filter((run) => !run.optional || measured.model(run) !== undefined);
   return [
     '## Students, in float32',
     '',
@@ -146,6 +142,7 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
     '',
     ...meanDifferences(runs, measured),
     '',
+    ...compareSection(runs, (model) => measured.model(model)),
     '### Every training run',
     '',
     ...mdTable(
@@ -170,10 +167,14 @@ function studentsSection(runs: readonly Run[], measured: Measured, machines: Mac
 
 function securedSection(runs: readonly Run[], measured: Measured, machines: Machines): string[] {
   const head = ['task', 'preset', 'seed', 'path', 'plan', 'texts', 'float', 'score', 'labels as float', 'withheld', 'max logit error', 'mean', 'per text', 'rounds', 'sent', 'machine', 'command']; // prettier-ignore
-  const students = runs.filter((run) => run.secured && measured.model(run) !== undefined);
+  const students = runs.filter(
+    (run) =>
+      run.secured &&
+      (run.brought ? measured.secured.some((line) => keyOf(line) === keyOf(run)) : measured.model(run) !== undefined),
+  );
   const rows = students.flatMap((run) => {
     const own = measured.secured.filter((line) => keyOf(line) === keyOf(run));
-    const name = [run.task, labelOf(run), String(run.seed)];
+    const name = [run.task, labelOf(run), run.brought ? '' : String(run.seed)];
     const shown = own.map((line) => [
       ...name,
       line.path === 'clear' ? 'interpreter' : 'three processes',
@@ -212,7 +213,7 @@ function securedSection(runs: readonly Run[], measured: Measured, machines: Mach
 
 /** The whole page. Equal rows and lines give equal text. */
 export function render(runs: readonly Run[], lines: readonly Line[]): string {
-  const measured = new Measured(lines);
+  const measured = new Measured(runs, lines);
   const machines = new Machines();
   const page = [
     '# Results',

@@ -15,8 +15,6 @@ const SCHEMA = z.strictObject({
       flags: flagList,
       folder: z.string().optional(),
       optional: z.boolean().default(false),
-      /** Whether the secure path evaluates such a student. */
-      secured: z.boolean().default(true),
     }),
   ),
   /** Flags that make of a row's student one that is trained without its teacher. */
@@ -34,6 +32,12 @@ const SCHEMA = z.strictObject({
       secured: z.boolean().default(true),
     }),
   ),
+  /** Students trained elsewhere, each in its folder: evaluated and secured like those of the rows, compared with no teacher. */
+  brought: z
+    .array(
+      z.strictObject({ task: taskName, preset: z.string().min(1), name: z.string().min(1), folder: z.string().min(1) }),
+    )
+    .default([]),
 });
 
 export type RowList = z.infer<typeof SCHEMA>;
@@ -53,7 +57,7 @@ export async function readRows(file: string): Promise<RowList> {
     throw new InputError(`${file}: ${issue.path.join('.')}: ${issue.message}`, hint);
   }
   const list = parsed.data;
-  for (const row of [...list.teachers, ...list.students]) taskInfo(row.task);
+  for (const row of [...list.teachers, ...list.students, ...list.brought]) taskInfo(row.task);
   const orphan = list.students.find((row) => !list.teachers.some((teacher) => teacher.task === row.task));
   if (orphan !== undefined) throw new InputError(`${file}: no teacher for ${orphan.task}`, hint);
   return list;
@@ -76,11 +80,17 @@ export interface Model {
 export const keyOf = ({ task, variant, preset, name, seed }: Model): string =>
   [task, variant, preset ?? '', name ?? '', seed].join(' ');
 
-/** One training run. Words may begin with a place: `$RUNS`, `$GLUE`, `$MINILM`, `$TOKENIZER` (`commands.ts`). */
+/** A student's preset, and what tells it from others of the preset, in Markdown. */
+export const labelOf = ({ preset, name }: Model): string =>
+  name === undefined ? `\`${preset}\`` : `\`${preset}\`, ${name}`;
+
+/** One training run. Words may begin with a place: `$RUNS`, `$GLUE`, `$MINILM`, `$TOKENIZER`, `$BROUGHT` (`commands.ts`). */
 export interface Run extends Model {
   readonly folder: string;
-  /** The whole command; undefined if the folder is brought, not trained. */
+  /** The whole command; undefined if the folder is there already. */
   readonly command: readonly string[] | undefined;
+  /** A student trained elsewhere: it has no record of its training. */
+  readonly brought: boolean;
   readonly optional: boolean;
   /** A student that is to be exported and asked in secret. */
   readonly secured: boolean;
@@ -114,7 +124,7 @@ export function runsOf(list: RowList, { threads, tokenizer }: CommandOptions): R
       row.folder === undefined
         ? ['train-distill', 'teacher', ...from, ...taskFlags(row.task), ...row.flags, ...engine, '--out', folder]
         : undefined;
-    return { ...model, folder, command, optional: row.optional, secured: false };
+    return { ...model, folder, command, brought: false, optional: row.optional, secured: false };
   });
   const seen = new Set<string>();
   const students = list.students.flatMap((row) => {
@@ -135,7 +145,7 @@ export function runsOf(list: RowList, { threads, tokenizer }: CommandOptions): R
         ...[...more, '--seed', String(seed), ...engine, '--out', folder],
       ];
       const ask = variant === 'student' && row.secured;
-      return [{ ...model, folder, command, optional: row.optional, secured: ask }];
+      return [{ ...model, folder, command, brought: false, optional: row.optional, secured: ask }];
     };
     return [
       ...run('swapped', 1, ['--swap-only']),
@@ -143,7 +153,11 @@ export function runsOf(list: RowList, { threads, tokenizer }: CommandOptions): R
       ...run('labels-only', 1, [...row.flags, ...list.labelsOnly]),
     ];
   });
-  return [...teachers, ...students];
+  const brought = list.brought.map((row): Run => {
+    const model = { ...row, variant: 'student', seed: 0 } as const;
+    return { ...model, command: undefined, brought: true, optional: true, secured: true };
+  });
+  return [...teachers, ...students, ...brought];
 }
 
 /** The part that results are of: a bundled task's labelled test set, else dev, as GLUE keeps the labels of its test sets. */

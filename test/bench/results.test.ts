@@ -1,5 +1,5 @@
 /** The results of a small list of rows, by the real commands (`dist/` must be built, as `npm test` does), and their page. */
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -100,6 +100,25 @@ describe('the page', () => {
     ])
       // prettier-ignore
       expect(page).toContain(row);
+  });
+
+  it('sets rows of a task side by side, seed by seed against the default preset', async () => {
+    const row = (task: string, preset: string, seeds: number[], name?: string): object => ({ task, preset, seeds, ...(name === undefined ? {} : { name }) }); // prettier-ignore
+    const list = { teachers: TEACHERS, students: [row('mrpc', 'secformer-centred', [1, 2]), row('cola', 'secformer-centred', [1]), row('mrpc', 'secformer-centred', [1], 'longer'), row('cola', 'secformer', [1])] }; // prettier-ignore
+    const runs = runsOf(await readRows(rowsFile('side.json', list)), { threads: 2, tokenizer: false });
+    const student = (task: string, score: number, seed: number, more: object): ModelLine => ({ ...modelLine(task, 'student', score, seed), ...more }); // prettier-ignore
+    const centred = { preset: 'secformer-centred' };
+    const lines = [
+      ...[student('mrpc', 0.8, 1, centred), student('mrpc', 0.7, 2, centred), student('cola', 0.3, 1, centred)],
+      ...[student('mrpc', 0.82, 1, { ...centred, name: 'longer' }), student('cola', 0.25, 1, {})],
+    ];
+    const page = render(runs, lines);
+    expect(page).toContain('|  | mrpc | cola | against `secformer-centred` | tasks |');
+    expect(page).toContain('| `secformer-centred` | 75.00 (2) | 30.00 |  |  |');
+    // Seed 2 of the longer run is not there: it is compared by seed 1 alone.
+    expect(page).toContain('| `secformer-centred`, longer | 82.00 |  | +2.00 | 1 |');
+    expect(page).toContain('| `secformer` |  | 25.00 | −5.00 | 1 |');
+    expect(render(runs, lines.slice(0, 3))).not.toContain('Side by side');
   });
 
   it('shows figures of the last training of a model only', async () => {
@@ -285,6 +304,27 @@ describe.runIf(existsSync(packageFile('dist/bench/main.js')))('bench results', (
       expect(page).toContain('three processes');
       expect(page).not.toContain(dir);
       expect(await bench('train', ...flags(rows2), '--print')).toContain('npx train-distill teacher --from $MINILM --task sts-b --glue $GLUE --steps 6'); // prettier-ignore
+
+      // A student from elsewhere: no record, no teacher, its weights are its name.
+      mkdirSync(at('elsewhere/mine'), { recursive: true });
+      for (const file of readdirSync(at('runs/sts-b/secformer/seed-1')))
+        if (file !== 'run.json') copyFileSync(at('runs/sts-b/secformer/seed-1', file), at('elsewhere/mine', file));
+      const brought = { task: 'sts-b', preset: 'secformer', name: 'mine', folder: '$BROUGHT/mine' };
+      const rows4 = rowsFile('rows4.json', { ...(list([1]) as object), brought: [brought] });
+      const asked = ['--optional', '--only', 'sts-b/mine', '--brought', at('elsewhere'), '--clear-only'];
+      await bench('secured', ...flags(rows4), ...asked);
+      const last = (await readLines(at('results.jsonl'))).at(-1);
+      expect(last).toMatchObject({ kind: 'secured', name: 'mine', path: 'clear', examples: 12, withheld: 0 });
+      expect(last).toMatchObject({
+        metrics: secured[0]!.metrics,
+        run: expect.stringMatching(/^weights [0-9a-f]{64}$/),
+      });
+      const withBrought = readFileSync(at('results.md'), 'utf8');
+      expect(withBrought).toContain('| sts-b | `secformer`, mine |  | interpreter | balanced | 12 |');
+      expect(withBrought.split('\n').filter((line) => line.includes('mine'))).toHaveLength(1);
+      await bench('secured', ...flags(rows4), ...asked);
+      expect((await readLines(at('results.jsonl'))).at(-1)).toEqual(last);
+      await expect(bench('secured', ...flags(rows4), ...asked.with(4, at('glue')))).rejects.toThrow('model.safetensors: no such file'); // prettier-ignore
 
       expect((await bench('train', ...flags(rows2), '--print', '--variants', 'swapped')).split('\n')).toHaveLength(2);
       await expect(bench('train', ...flags(rows2), '--variants', 'swap')).rejects.toThrow("no 'swap'");
