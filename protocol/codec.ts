@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { InputError } from '../common/errors.ts';
 import { MAX_CELL_BITS } from './gates/guard-cells.ts';
+import { MAX_TABLE_BITS } from './gates/lookup.ts';
 import { checkStructure } from './resolve.ts';
 import { PROGRAM_VERSION, type Program } from './program.ts';
 
@@ -101,6 +102,17 @@ const gate = z.discriminatedUnion('op', [
   z.strictObject({ ...base, op: z.literal('paddingShare') }),
   z.strictObject({ ...base, op: z.literal('addKeys') }),
   z.strictObject({ ...base, op: z.literal('paddedFourier'), table }),
+  z.strictObject({ ...base, op: z.literal('sumTokens') }),
+  z.strictObject({
+    ...base,
+    op: z.literal('lookup'),
+    table: z
+      .array(z.int())
+      .min(2)
+      .max(2 ** MAX_TABLE_BITS)
+      .readonly(),
+  }),
+  z.strictObject({ ...base, op: z.literal('outer') }),
   z.strictObject({ ...base, op: z.literal('phase') }),
   z.strictObject({ ...base, op: z.literal('lift') }),
   z.strictObject({

@@ -97,6 +97,19 @@ export interface PaddingShareGate extends GateBase {
 export interface AddKeysGate extends GateBase {
   readonly op: 'addKeys';
 }
+/** Sums over the tokens of a text: (token, C) → (text, C). */
+export interface SumTokensGate extends GateBase {
+  readonly op: 'sumTokens';
+}
+/** table[x mod 2^b], a public table of 2^b entries; they stand at the scale of the output. */
+export interface LookupGate extends GateBase {
+  readonly op: 'lookup';
+  readonly table: readonly number[];
+}
+/** v_h·w_j of an ext wire (text, C) and an operand (token, 1), the row of a text with every token of it: (token, C). */
+export interface OuterGate extends GateBase {
+  readonly op: 'outer';
+}
 /** `fourier` of its first input times an opened factor. */
 export interface PaddedFourierGate extends GateBase {
   readonly op: 'paddedFourier';
@@ -176,7 +189,8 @@ export interface FirstTokenGate extends GateBase {
 export type Gate =
   | EmbeddingGate | BiasGate | OpenGate | ExtGate | SquareGate | ProductGate | LinearGate | MatmulGate | FourierGate
   | TruncateGate | CentreGate | ScaleGate | SumGate | AddGate | ConcatGate | MergeHeadsGate | FirstTokenGate
-  | PaddingGate | PaddingShareGate | AddKeysGate | PaddedFourierGate | PhaseGate | LiftGate | GuardGate | LengthScaleGate; // prettier-ignore
+  | PaddingGate | PaddingShareGate | AddKeysGate | PaddedFourierGate | PhaseGate | LiftGate | GuardGate | LengthScaleGate
+  | SumTokensGate | LookupGate | OuterGate; // prettier-ignore
 
 /** A gate whose ring has been resolved for the session's lengths, with the shapes of its input wires. */
 export type Resolved<G extends Gate = Gate> = G extends Gate

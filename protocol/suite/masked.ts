@@ -14,8 +14,10 @@ import { lengthScale } from '../gates/length-scale.ts';
 import { lift } from '../gates/lift.ts';
 import { linear } from '../gates/linear.ts';
 import { matmul } from '../gates/matmul.ts';
+import { lookup } from '../gates/lookup.ts';
 import { mergeHeads } from '../gates/merge-heads.ts';
 import { open } from '../gates/open.ts';
+import { outer } from '../gates/outer.ts';
 import { paddedFourier } from '../gates/padded-fourier.ts';
 import { padding, paddingShare } from '../gates/padding.ts';
 import { phase } from '../gates/phase.ts';
@@ -23,6 +25,7 @@ import { product } from '../gates/product.ts';
 import { scale } from '../gates/scale.ts';
 import { square } from '../gates/square.ts';
 import { sum } from '../gates/sum.ts';
+import { sumTokens } from '../gates/sum-tokens.ts';
 import { truncate } from '../gates/truncate.ts';
 import type { Gate } from '../program.ts';
 
@@ -32,7 +35,7 @@ export type Suite = { readonly [Op in Gate['op']]: GateDefinition<Extract<Gate, 
 
 export const masked: Suite = {
   embedding, bias, open, ext, square, product, linear, matmul, fourier, truncate, centre, scale, sum, add, concat, mergeHeads,
-  firstToken, phase, lift, guard, lengthScale, padding, paddingShare, addKeys, paddedFourier,
+  firstToken, phase, lift, guard, lengthScale, padding, paddingShare, addKeys, paddedFourier, sumTokens, lookup, outer,
 }; // prettier-ignore
 
 /** The definition of a gate of any op. The table pairs every op with its own gate type, which TypeScript cannot follow here. */

@@ -320,6 +320,32 @@ const cases: Record<Gate['op'], Make> = {
     const c = inputs.share(n + draw.int(0, 3), { rows: 'token', cols: dims.heads });
     return { gates: [{ ...gate('g', [s, c], n, shape), op: 'addKeys' }] };
   },
+  sumTokens(draw, _, inputs) {
+    const [n, cols] = [ring(draw, 1, 125), draw.int(1, 4)];
+    const x = inputs.share(n + draw.int(0, 3), { rows: 'token', cols });
+    return { gates: [{ ...gate('g', [x], n, { rows: 'text', cols }), op: 'sumTokens' }] };
+  },
+  lookup(draw, _, inputs) {
+    const [b, n, shape] = [draw.int(1, 6), ring(draw, 2, 128), anyShape(draw)];
+    const limit = 2 ** Math.min(n - 1, 29);
+    const table = Array.from({ length: 2 ** b }, (_v, i) => (i === 0 ? -limit : draw.int(0, 2 * limit - 1) - limit));
+    return { gates: [{ ...gate('g', [inputs.share(b + draw.int(0, 3), shape)], n, shape), op: 'lookup', table }] };
+  },
+  outer(draw, _, inputs) {
+    const [n, cols] = [ring(draw, 3, 120), draw.int(1, 5)];
+    const N = ring(draw, n + 1, 128);
+    const nw = ring(draw, N, 128);
+    const [row, column]: Shape[] = [{ rows: 'text', cols }, { rows: 'token', cols: 1 }];
+    const v = inputs.share(n, row!, n - 1);
+    const w = inputs.share(nw, column!);
+    return {
+      gates: [
+        { ...gate('v', [v], n, row!), op: 'ext', lift: ring(draw, N, 128) },
+        { ...gate('w', [w], nw, column!), op: 'open' },
+        { ...gate('g', [w + 1, w + 2], N, { rows: 'token', cols }), op: 'outer' },
+      ],
+    };
+  },
   paddedFourier(draw, _, inputs) {
     const t = table(draw);
     const n = ring(draw, t.g1 + t.g2 - t.fOut + 1, 128);

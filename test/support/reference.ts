@@ -45,6 +45,15 @@ export const references: Partial<Record<Gate['op'], Reference>> = {
     const each = s!.length / heads;
     return s!.map((row, i) => row.map((v, j) => v + c![j]![Math.floor(i / each)]!));
   },
+  sumTokens: (_: Of<'sumTokens'>, { inputs: [x] }) => [
+    x!.reduce(
+      (total, row) => total.map((v, j) => v + row[j]!),
+      x![0]!.map(() => 0n),
+    ),
+  ],
+  lookup: ({ table }: Of<'lookup'>, { inputs: [x] }) =>
+    x!.map((row) => row.map((v) => BigInt(table[Number(BigInt.asUintN(Math.log2(table.length), v))]!))),
+  outer: (_: Of<'outer'>, { inputs: [v, w] }) => w!.map(([weight]) => v![0]!.map((x) => x * weight!)),
   lengthScale: ({ by, factor }: Of<'lengthScale'>, { inputs: [x], length }) => {
     const { m, s } = factorOf(factor, length);
     return x!.map((row) => row.map((v) => shifted(v * m, by + s)));

@@ -103,9 +103,12 @@ export function tinyProgram(hidden = false): Program {
   put('0.o_S.guard', [gates.findIndex(({ name }) => name === '0.o_S')], 1, 8, keys, { op: 'guard', m: 2, levels: [{ n: 5, offset: 0, free: 2 }] }); // prettier-ignore
   if (hidden) {
     const bits = put('mu.bits', [], 1, 0, scalar, { op: 'padding' });
-    const mu = put('mu', [put('mu.share', [bits], 80, 0, scalar, { op: 'paddingShare' })], 80, 0, scalar, {
-      op: 'open',
-    });
+    const muShare = put('mu.share', [bits], 80, 0, scalar, { op: 'paddingShare' });
+    const mu = put('mu', [muShare], 80, 0, scalar, { op: 'open' });
+    const one: Shape = { rows: 'text', cols: 1 };
+    const n_ = put('mu.n', [muShare], 4, 0, one, { op: 'sumTokens' });
+    const inverse = put('mu.inv', [n_], 12, 8, one, { op: 'lookup', table: [0, 256, 128, 85, 64, 51, 43, 37, 32, 28, 26, 23, 21, 20, 18, 17] }); // prettier-ignore
+    put('mu.w', [put('mu.o_inv', [inverse], 11, 8, one, { op: 'ext', lift: 40 }), mu], 40, 8, scalar, { op: 'outer' });
     const variance = gates.findIndex(({ name }) => name === 'emb.v');
     put('emb.mu', [variance, mu], 68, 32, scalar, { op: 'paddedFourier', table: table(14, 3) });
     const c = put('0.c', [mu], 5, 8, { rows: 'token', cols: HEADS }, { op: 'linear', tensor: masked('cm', 5, 1, HEADS), elementwise: false }); // prettier-ignore
