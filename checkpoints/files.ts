@@ -5,6 +5,7 @@ import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promise
 import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { InputError, RefusedError } from '../common/errors.ts';
+import { syncFolder } from '../common/sync-folder.ts';
 
 /** One system call moves less than 2^31 bytes. */
 const CHUNK = 2 ** 30;
@@ -63,18 +64,6 @@ export async function sha256File(file: string): Promise<string> {
     throw new InputError(`${file}: cannot be read (${error.message})`, 'Give the path of a readable file.');
   });
   return hash.digest('hex');
-}
-
-/** Makes a rename or a new name in a folder durable. */
-export async function syncFolder(folder: string): Promise<void> {
-  // Windows opens no folders; there the rename is durable by itself.
-  if (process.platform === 'win32') return;
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** Writes a new file and makes its bytes durable. */

@@ -4,7 +4,8 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, RefusedError } from '../common/errors.ts';
 import { firstNonFinite, isWeightDtype, narrow, type WeightDtype, WEIGHT_DTYPES, widen } from './dtype.ts';
-import { readRange, syncFolder, writeAll } from './files.ts';
+import { syncFolder } from '../common/sync-folder.ts';
+import { readRange, writeAll } from './files.ts';
 import { headerLength, parseHeader, type SafetensorsHeader } from './safetensors-header.ts';
 
 /** A float32 tensor, row-major. */

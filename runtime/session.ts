@@ -4,44 +4,19 @@
  * It holds the session's secrets and is the only place that decides whether a step may be taken.
  */
 import { createHash } from 'node:crypto';
-import { PeerError, RefusedError, type Failure } from '../common/errors.ts';
+import { PeerError, type Failure } from '../common/errors.ts';
 import type { Kind } from '../protocol/gate.ts';
 import { extract, leaf } from '../ring/prg-node.ts';
 import { Secret } from '../ring/secret.ts';
-import {
-  concat,
-  encodeSession,
-  equalBytes,
-  fields,
-  text,
-  type Certificates,
-  type Nonces,
-  type SessionFields,
-} from './encoding.ts';
+import { AGAIN, type BurntSids } from './burnt-sids.ts';
+import { concat, encodeSession, equalBytes, type Certificates, type Nonces, type SessionFields } from './encoding.ts';
 import { maskLabel, maskSource, sessionContext, sessionId, sessionKey, type Entropy, type MaskSource } from './keys.ts';
 import { Transcript } from './transcript.ts';
 
 export const STATES = ['IDLE', 'HELLO', 'BOUND', 'DEALT', 'INPUT', 'RUN', 'CHECK', 'OUT', 'DONE', 'DEAD'] as const;
 export type State = (typeof STATES)[number];
 
-const AGAIN = 'ask again: a new session draws new nonces and masks';
 const hashed = (bytes: Uint8Array): Uint8Array => Uint8Array.from(createHash('sha256').update(bytes).digest());
-
-/** Session identifiers this process has seen. One is never used twice, whether its session ended well or not. */
-export class BurntSids {
-  readonly #seen = new Set<string>();
-
-  /** Burns `sid`; refuses one that is burnt already. */
-  burn(sid: Uint8Array): void {
-    const key = Buffer.from(sid).toString('base64');
-    if (this.#seen.has(key)) throw new RefusedError('a session identifier came a second time', AGAIN);
-    this.#seen.add(key);
-  }
-
-  has(sid: Uint8Array): boolean {
-    return this.#seen.has(Buffer.from(sid).toString('base64'));
-  }
-}
 
 /** Kinds whose leaves a client may have: the masks of its own input. */
 const CLIENT_KINDS: ReadonlySet<Kind> = new Set(['A1', 'A2', 'beta']);
@@ -267,78 +242,5 @@ export class PartySession {
 
   #refuse(what: string): never {
     throw this.die(new PeerError(`the session was given up: ${what}`, AGAIN));
-  }
-}
-
-/** What a party asks the assistant for. */
-export interface OpenRequest {
-  readonly reference: Uint8Array;
-  readonly ctx: Uint8Array;
-  readonly sid: Uint8Array;
-  readonly nonces: Nonces;
-  /** The deal it claims, where it was dealt ahead. */
-  readonly deal?: Uint8Array;
-}
-
-const requestBytes = (r: OpenRequest): Uint8Array =>
-  fields(
-    text('smpc/open/1'),
-    r.reference,
-    r.ctx,
-    r.sid,
-    r.nonces.client,
-    r.nonces.party0,
-    r.nonces.party1,
-    r.deal ?? new Uint8Array(0),
-  );
-
-/** The assistant's side: what has been opened by whom, and that nothing is dealt twice. */
-export class AssistantSessions {
-  readonly #entropy: Entropy;
-  readonly #burnt = new BurntSids();
-  readonly #half = new Map<string, { readonly party: 0 | 1; readonly request: Uint8Array }>();
-
-  constructor(entropy: Entropy) {
-    this.#entropy = entropy;
-  }
-
-  /**
-   * A party's request. The first is remembered; true once the other party has made an equal one; a second one from the same
-   * party, for a session already dealt, or a different one is refused, and the session is dead.
-   */
-  both(party: 0 | 1, request: OpenRequest): boolean {
-    const key = Buffer.from(request.reference).toString('base64');
-    const bytes = requestBytes(request);
-    if (!equalBytes(request.sid, sessionId(request.ctx, request.nonces)))
-      throw new RefusedError(`party ${party} opened a session whose identifier is not that of its nonces`, AGAIN);
-    if (this.#burnt.has(request.sid))
-      throw new RefusedError(`party ${party} opened a session a second time; nothing is dealt twice`, AGAIN);
-    const first = this.#half.get(key);
-    if (first === undefined) {
-      this.#half.set(key, { party, request: bytes });
-      return false;
-    }
-    this.#half.delete(key);
-    this.#burnt.burn(request.sid);
-    if (first.party === party)
-      throw new RefusedError(`party ${party} opened a session a second time; nothing is dealt twice`, AGAIN);
-    if (!equalBytes(first.request, bytes)) throw new RefusedError('the parties opened different sessions', AGAIN);
-    return true;
-  }
-
-  /** S_0 and S_1 of a live session, drawn now. Call it once, where `both` said so. */
-  seeds({ reference }: OpenRequest): readonly [Secret, Secret] {
-    return [new Secret(this.#entropy.draw('seed0', reference)), new Secret(this.#entropy.draw('seed1', reference))];
-  }
-
-  /** Key of K_i for a dealt session. */
-  key(request: OpenRequest, seed: Secret): Secret {
-    return sessionKey(this.#entropy.salt(request.sid, request.reference), seed);
-  }
-
-  /** Forgets a session whose other party never came; its sid stays burnt. */
-  abandon(request: OpenRequest): void {
-    this.#half.delete(Buffer.from(request.reference).toString('base64'));
-    if (!this.#burnt.has(request.sid)) this.#burnt.burn(request.sid);
   }
 }

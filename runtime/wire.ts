@@ -73,7 +73,7 @@ export function decodeOpen(bytes: Uint8Array, who: string): Open {
   return { hello: decodeHello(hello, who), check, ctx, sid, nonces: { client, party0, party1 } };
 }
 
-/** OPEN for a session whose randomness was dealt ahead: the deal, and the tally of the party's stock (`role/stock.ts`). */
+/** OPEN for a session whose randomness was dealt ahead: the deal, and the tally of the party's stock (`role/tally.ts`). */
 export interface Claim {
   readonly open: Open;
   readonly deal: Uint8Array;

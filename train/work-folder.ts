@@ -2,7 +2,8 @@
 import { mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { InputError, RefusedError } from '../common/errors.ts';
-import { exists, syncFolder, writeDurably, writeFolder } from '../checkpoints/files.ts';
+import { syncFolder } from '../common/sync-folder.ts';
+import { exists, writeDurably, writeFolder } from '../checkpoints/files.ts';
 import { readSafetensors, type Tensor, writeSafetensors } from '../checkpoints/index.ts';
 import { type Lock, takeLock } from './lock.ts';
 import type { RunProgress } from './recipe/run.ts';

@@ -15,7 +15,7 @@ import {
   type Question,
   type WithheldError,
 } from '../../runtime/client/ask.ts';
-import { MAX_TOKENS } from '../../runtime/role/party-session.ts';
+import { MAX_TOKENS } from '../../runtime/role/admission.ts';
 import { clientCertificates, connectParties, type ClientOptions } from '../../runtime/transport/client.ts';
 
 /** Sessions under way at once: while one waits for a message another computes. */

@@ -7,7 +7,7 @@ import { loadKernels } from '../../ring/kernels/node.ts';
 import type { Decoded } from '../../runtime/client/answer.ts';
 import { WithheldError, type Question } from '../../runtime/client/ask.ts';
 import { seededReference } from '../../runtime/memory.ts';
-import { MAX_TEXTS } from '../../runtime/role/party-session.ts';
+import { MAX_TEXTS } from '../../runtime/role/admission.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { progress } from '../ui/progress.ts';

@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { dirname, join } from 'node:path';
 import { InputError } from '../../common/errors.ts';
 import { PLANS, type PlanOptions } from '../../export/make-plan.ts';
-import { MAX_TEXTS } from '../../runtime/role/party-session.ts';
+import { MAX_TEXTS } from '../../runtime/role/admission.ts';
 import { readExamples, type Example } from '../../data/read.ts';
 
 export interface QuestionOptions {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { InputError } from '../../common/errors.ts';
 import { pack, unpack, type Words } from '../../ring/index.ts';
 import { readU32 } from '../../runtime/encoding.ts';
-import type { Watch } from '../../runtime/role/party-session.ts';
+import type { Watch } from '../../runtime/role/party-options.ts';
 
 interface Line {
   readonly gate: string;

@@ -5,8 +5,9 @@
 import { PeerError, RefusedError } from '../../common/errors.ts';
 import { concat, equalBytes, hex, readU32, u32, type SessionFields } from '../encoding.ts';
 import { HASH_BYTES } from '../wire.ts';
-import { DEAL_ID_BYTES } from './deal-file.ts';
-import { decodeRemembered, decodeTally, encodeRemembered, encodeTally, isOlder, MAX_OFFERED, REMEMBERED_BYTES, TALLY_BYTES, type Deal, type Remembered, type Stock } from './stock.ts'; // prettier-ignore
+import { DEAL_ID_BYTES, type Deal } from './deal-file.ts';
+import { MAX_OFFERED, type Stock } from './stock.ts';
+import { decodeRemembered, decodeTally, encodeRemembered, encodeTally, isOlder, REMEMBERED_BYTES, TALLY_BYTES, type Remembered } from './tally.ts'; // prettier-ignore
 
 /** A party's stock, and whether it may go on without. */
 export interface StockUse {

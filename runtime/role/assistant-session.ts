@@ -5,15 +5,17 @@ import type { Program } from '../../protocol/program.ts';
 import { wireTypes } from '../../protocol/resolve.ts';
 import type { Factor } from '../../ring/index.ts';
 import type { Secret } from '../../ring/secret.ts';
+import { AssistantSessions, type OpenRequest } from '../assistant-sessions.ts';
 import type { Channel } from '../channel.ts';
 import { giveBack } from '../buffers.ts';
 import { deal } from '../deal.ts';
 import { encodeSession, equalBytes, hex, type Certificates, type SessionFields } from '../encoding.ts';
 import { maskSource, sessionContext, type Entropy } from '../keys.ts';
-import { AssistantSessions, type OpenRequest } from '../session.ts';
 import { decodeClaim, decodeOpen, HANDSHAKE_LIMIT, HASH_BYTES, type Open } from '../wire.ts';
+import { sameExport } from './admission.ts';
 import { splitSeeds } from './deal-ahead.ts';
-import { decodeTally, encodeRemembered, TALLY_BYTES, type Stock } from './stock.ts';
+import type { Stock } from './stock.ts';
+import { decodeTally, encodeRemembered, TALLY_BYTES } from './tally.ts';
 
 /** What an assistant serves. */
 export interface AssistantModel {
@@ -82,20 +84,14 @@ export class Assistant {
 
   #check(party: 0 | 1, open: Open): void {
     const { session, client } = open.hello;
-    const own = { ...this.#model.session, lengths: session.lengths };
-    if (!equalBytes(encodeSession(own), encodeSession(session))) {
-      throw new RefusedError(
-        `party ${party} has another export (theirs ${hex(session.exportDigest).slice(0, 16)}…, ours ${hex(own.exportDigest).slice(0, 16)}…)`,
-        'give all roles the bundles of one export',
-      );
-    }
+    sameExport(this.#model.session, session, `party ${party}`);
     if (!equalBytes(open.check, this.#model.checks[party])) {
       throw new RefusedError(
         `party ${party} has another static seed than this assistant`,
         'give all roles the bundles of one export',
       );
     }
-    const ctx = sessionContext(own, { ...this.#options.certificates, client });
+    const ctx = sessionContext(session, { ...this.#options.certificates, client });
     if (!equalBytes(ctx, open.ctx)) {
       throw new RefusedError(`party ${party} means another session context`, 'give all roles the same deployment file');
     }

@@ -2,6 +2,7 @@
 import { mkdir, open, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RefusedError } from '../../common/errors.ts';
+import { syncFolder } from '../../common/sync-folder.ts';
 import { programCost } from '../../protocol/cost.ts';
 import type { Dims } from '../../protocol/shape.ts';
 import { extract } from '../../ring/prg-node.ts';
@@ -105,9 +106,7 @@ class Growing {
     await this.#handle.sync();
     await this.#handle.close();
     await rename(this.#part, join(this.#dir, this.#name));
-    if (process.platform === 'win32') return;
-    const folder = await open(this.#dir, 'r');
-    await folder.sync().finally(() => folder.close());
+    await syncFolder(this.#dir);
   }
 
   async abandon(): Promise<void> {

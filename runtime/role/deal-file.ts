@@ -15,8 +15,9 @@ export const HOLDERS = ['party0', 'party1', 'assistant'] as const;
 export type Holder = (typeof HOLDERS)[number];
 const NAMES: Readonly<Record<Holder, string>> = { party0: 'party 0', party1: 'party 1', assistant: 'the assistant' };
 
-/** Bytes of a deal's identifier. */
+/** Bytes of a deal's identifier, and the hex that names its file. */
 export const DEAL_ID_BYTES = 32;
+export const DEAL_NAME = /^[0-9a-f]{64}$/;
 const DOMAIN = text('smpc/deal/1');
 const HEADER_LIMIT = 1 << 16;
 /** u32 length of the header, u8 holder, u64 bytes of the body. */
@@ -179,5 +180,30 @@ export class RecordReader {
     const out = this.#ready.subarray(0, bytes);
     this.#ready = this.#ready.subarray(bytes);
     return out;
+  }
+}
+
+/** A burnt deal: its material has no name on the disk any more, and is read once through the open file. */
+export class Deal {
+  readonly header: DealHeader;
+  readonly #handle: FileHandle;
+  readonly #file: string;
+  readonly #closed: () => void;
+
+  constructor(header: DealHeader, handle: FileHandle, file: string, closed: () => void) {
+    this.header = header;
+    this.#handle = handle;
+    this.#file = file;
+    this.#closed = closed;
+  }
+
+  /** The sealed records, under a key of `key`. */
+  records(key: Secret): RecordReader {
+    return new RecordReader(this.#handle, this.header, this.#file, bodyKey(key, this.header.id));
+  }
+
+  close(): Promise<void> {
+    this.#closed();
+    return this.#handle.close();
   }
 }

@@ -3,25 +3,19 @@ import { PeerError, RefusedError } from '../../common/errors.ts';
 import type { PartyBundle } from '../../export/bundle.ts';
 import { tableRows } from '../../protocol/gates/embedding.ts';
 import { packedBytes } from '../../ring/index.ts';
+import { BurntSids } from '../burnt-sids.ts';
 import type { Channel } from '../channel.ts';
 import { makeReady, staticData } from '../context.ts';
 import { equalBytes, fromHex, hex } from '../encoding.ts';
 import { masterCheck, SYSTEM_ENTROPY } from '../keys.ts';
-import { BurntSids } from '../session.ts';
 import { parseAddress, servingCertificates } from '../transport/deployment.ts';
 import type { StockUse } from './agreement.ts';
 import { Stock } from './stock.ts';
 import { connectRole, serveClients, serveRoles } from '../transport/tls.ts';
 import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Hello } from '../wire.ts';
-import {
-  MAX_TEXTS,
-  MAX_TOKENS,
-  serveSession,
-  type Links,
-  type Observer,
-  type ServedModel,
-  type Watch,
-} from './party-session.ts';
+import { MAX_TEXTS, MAX_TOKENS } from './admission.ts';
+import type { Links, Observer, ServedModel, Watch } from './party-options.ts';
+import { serveSession } from './party-session.ts';
 import { sessionFields, Sessions, type RoleOptions, type Running } from './server.ts';
 
 /** Party 1's connections that wait for their client at party 0, and sessions of party 0 that wait for party 1. */

@@ -4,7 +4,9 @@ import { Failure, PeerError } from '../../common/errors.ts';
 import { Secret } from '../../ring/secret.ts';
 import { hex, type Certificates, type Nonces, type SessionFields } from '../../runtime/encoding.ts';
 import { seededEntropy, SYSTEM_ENTROPY, type Entropy } from '../../runtime/keys.ts';
-import { AssistantSessions, BurntSids, PartySession, type OpenRequest } from '../../runtime/session.ts';
+import { AssistantSessions, type OpenRequest } from '../../runtime/assistant-sessions.ts';
+import { BurntSids } from '../../runtime/burnt-sids.ts';
+import { PartySession } from '../../runtime/session.ts';
 
 const bytes = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
 const fields: SessionFields = {

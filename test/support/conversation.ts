@@ -12,9 +12,10 @@ import { servedModel } from '../../runtime/role/party.ts';
 import type { StockUse } from '../../runtime/role/agreement.ts';
 import { keeperKey } from '../../runtime/role/deal-ahead.ts';
 import type { Stock } from '../../runtime/role/stock.ts';
-import { serveSession, type Links, type ServedModel } from '../../runtime/role/party-session.ts';
+import type { Links, ServedModel } from '../../runtime/role/party-options.ts';
+import { serveSession } from '../../runtime/role/party-session.ts';
 import type { Words } from '../../ring/index.ts';
-import { BurntSids } from '../../runtime/session.ts';
+import { BurntSids } from '../../runtime/burnt-sids.ts';
 import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Counted } from '../../runtime/wire.ts';
 
 export interface Bundles {
