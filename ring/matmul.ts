@@ -8,7 +8,7 @@ export function matmul(a: Words, b: Words, m: number, k: number, n: number): Wor
   if (a.length !== m * k || b.length !== k * n)
     throw new Error(`matrix product: ${a.length} and ${b.length} words for ${m}x${k} times ${k}x${n}`);
   const out = blank(a.n, m * n);
-  kernels().matmul(a.data, b.data, out.data, m, k, n, 0, n, 0, a.n);
+  kernels().matmul(a.data, b.data, out.data, m, k, n, 0, n, a.n);
   return out;
 }
 

@@ -15,7 +15,7 @@ export interface Kernels {
   choose(bits: Uint32Array, a: Uint32Array, b: Uint32Array, out: Uint32Array, length: number, n: number): number;
   sum(a: Uint32Array, out: Uint32Array, rows: number, cols: number, axis: number, n: number): number;
   gather(a: Uint32Array, index: Uint32Array, out: Uint32Array, count: number, length: number, n: number): number;
-  matmul(a: Uint32Array, b: Uint32Array, c: Uint32Array, m: number, k: number, n: number, col0: number, col1: number, transposed: number, w: number): number; // prettier-ignore
+  matmul(a: Uint32Array, b: Uint32Array, c: Uint32Array, m: number, k: number, n: number, col0: number, col1: number, w: number): number; // prettier-ignore
   matmulBatch(a: Uint32Array, b: Uint32Array, c: Uint32Array, count: number, m: number, k: number, n: number, aStep: number, aRow: number, bStep: number, bRow: number, transposed: number, w: number): number; // prettier-ignore
   /** Limbs of an array before the next multiple of 64 bytes. */
   unaligned(array: Uint32Array): number;

@@ -8,7 +8,7 @@ const SIGNATURES = {
   choose: 'rrrwuu',
   sum: 'rwuuuu',
   gather: 'rrwuuu',
-  matmul: 'rrwuuuuuuu',
+  matmul: 'rrwuuuuuu',
   matmulBatch: 'rrxuuuuuuuuuu',
   unaligned: 'r',
   packedLimbs: 'uuu',

@@ -68,10 +68,12 @@ void check(uint32_t w, uint32_t m, uint32_t k, uint32_t n) {
     }
   for (size_t p = 0; p < k; ++p)
     for (size_t j = 0; j < n; ++j) bT.set(j * k + p, b.at(p * n + j));
-  ring::neon::matmul(a.data.data(), b.data.data(), c.data.data(), m, k, n, 0, n, 0, w);
+  ring::neon::matmul(a.data.data(), b.data.data(), c.data.data(), m, k, n, 0, n, w);
   same(c, expected, "matmul", m, k, n);
-  ring::neon::matmul(a.data.data(), bT.data.data(), c.data.data(), m, k, n, 0, n, 1, w);
-  same(c, expected, "transposed matmul", m, k, n);
+  // A batch of one adds to what is there.
+  Matrix sum(w, m * n);
+  ring::neon::matmulBatch(a.data.data(), bT.data.data(), sum.data.data(), 1, m, k, n, 0, k, 0, k, 1, w);
+  same(sum, expected, "product with a transpose", m, k, n);
   Limbs packed(ring::neon::packedLimbs(k, n, w));
   ring::neon::packMatrix(b.data.data(), packed.data(), k, n, w);
   ring::neon::matmulPacked(a.data.data(), packed.data(), c.data.data(), m, k, n, 0, n, w, w);

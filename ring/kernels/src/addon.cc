@@ -108,19 +108,19 @@ void parallel(uint32_t length, uint32_t grain, uint64_t work, uint64_t workPerTh
 }
 
 using Matmul = uint32_t(const uint32_t*, const uint32_t*, uint32_t*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
-                        uint32_t, uint32_t);
+                        uint32_t);
 template <Matmul* F>
 uint32_t matmul(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, uint32_t k, uint32_t n, uint32_t col0,
-                uint32_t col1, uint32_t transposed, uint32_t w) {
+                uint32_t col1, uint32_t w) {
   const uint64_t work = static_cast<uint64_t>(m) * k * (col1 - col0);
   if (m >= 64 * maxThreads) {
     parallel(m, 8, work, WORK_PER_THREAD, [=](uint32_t from, uint32_t to) {
       const size_t l = limbs(w);
-      F(a + l * from * k, b, c + l * from * n, to - from, k, n, col0, col1, transposed, w);
+      F(a + l * from * k, b, c + l * from * n, to - from, k, n, col0, col1, w);
     });
   } else {
     parallel(col1 - col0, 48, work, WORK_PER_THREAD, [=](uint32_t from, uint32_t to) {
-      F(a, b, c, m, k, n, col0 + from, col0 + to, transposed, w);
+      F(a, b, c, m, k, n, col0 + from, col0 + to, w);
     });
   }
   return 0;
@@ -138,8 +138,10 @@ uint32_t matmulBatch(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t
   return 0;
 }
 
+using MatmulPacked = uint32_t(const uint32_t*, const uint32_t*, uint32_t*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
+                              uint32_t, uint32_t);
 /// A packed B is cut between panels.
-template <Matmul* F, uint32_t (*Panel)(uint32_t)>
+template <MatmulPacked* F, uint32_t (*Panel)(uint32_t)>
 uint32_t matmulPacked(const uint32_t* a, const uint32_t* packed, uint32_t* c, uint32_t m, uint32_t k, uint32_t n,
                       uint32_t col0, uint32_t col1, uint32_t wb, uint32_t w) {
   parallel(col1 - col0, Panel(wb), static_cast<uint64_t>(m) * k * (col1 - col0), WORK_PER_THREAD,

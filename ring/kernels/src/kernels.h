@@ -32,11 +32,11 @@ RING_KERNEL(sum)(const uint32_t* a, uint32_t* out, uint32_t rows, uint32_t cols,
 /// out[i] = a[index[i]]. Returns 1 + the first i whose index is outside a, or 0.
 RING_KERNEL(gather)(const uint32_t* a, const uint32_t* index, uint32_t* out, uint32_t count, uint32_t length, uint32_t n);
 
-/// c = a b mod 2^w for columns [col0, col1) of c: a is m x k, b is k x n (transposed: n x k), c is m x n, row-major.
+/// c = a b mod 2^w for columns [col0, col1) of c: a is m x k, b is k x n, c is m x n, row-major.
 RING_KERNEL(matmul)(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t m, uint32_t k, uint32_t n, uint32_t col0,
-                    uint32_t col1, uint32_t transposed, uint32_t w);
+                    uint32_t col1, uint32_t w);
 /// c_i += a_i b_i mod 2^w, i < count: a_i begins at word i * aStep of a and has rows aRow words apart, likewise b_i; c_i is m x n, one
-/// after the other. Rows of b are those of b_i, or of its transpose.
+/// after the other. Rows of b are those of b_i, or where `transposed` of its transpose.
 RING_KERNEL(matmulBatch)(const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t count, uint32_t m, uint32_t k, uint32_t n,
                          uint32_t aStep, uint32_t aRow, uint32_t bStep, uint32_t bRow, uint32_t transposed, uint32_t w);
 /// Limbs from p to the next multiple of 64 bytes: packed matrices begin there.

@@ -170,12 +170,12 @@ void product(In<typename P::S> a, size_t step, Out<typename P::S> c, size_t m, s
 
 }  // namespace
 
-RING_KERNEL(matmul)(const u32* a, const u32* b, u32* c, u32 m, u32 k, u32 n, u32 col0, u32 col1, u32 transposed, u32 w) {
+RING_KERNEL(matmul)(const u32* a, const u32* b, u32* c, u32 m, u32 k, u32 n, u32 col0, u32 col1, u32 w) {
   return withPolicy(w, [=](auto policy) {
     using P = decltype(policy);
     using S = typename P::S;
     RING_SCRATCH u32 packed[P::KC / P::KU * panelStep<P>];
-    const Plane<P> plane{{b}, transposed != 0 ? k : n, transposed != 0};
+    const Plane<P> plane{{b}, n, false};
     product<P>({a}, k, {c}, m, k, n, col0, col1, maskOf<S>(w), false, [=](size_t p0, size_t kc, size_t j, size_t cols) {
       plane.pack(packed, p0, kc, j, cols);
       return const_cast<const u32*>(packed);
