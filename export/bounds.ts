@@ -27,6 +27,8 @@ const DOUBLINGS = 6;
 export interface LayerBounds {
   /** (A) |q·k / √d|, less the mean over the keys where scores are centred; neither λ nor c. */
   readonly score: readonly number[];
+  /** Largest |component of a key row| without its constant part. */
+  readonly key: number;
   /** (A) largest |component| of a value row. */
   readonly value: readonly number[];
   /** |input of LayerNorm 1, less its mean|. */
@@ -192,6 +194,7 @@ function layerBounds(m: RealModel, layer: RealLayer, before: Affine): LayerBound
   );
   return {
     score,
+    key: root * greatest(columnNorms(k.W, H)),
     value: heads.map((at) => greatest(part(each, at))),
     norm1: greatest(norm1),
     units: columnBounds(inner.W, inner.b, H),

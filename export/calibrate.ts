@@ -71,10 +71,12 @@ class CalibrationOps implements Ops<Node> {
   readonly #base: GraphOps;
   readonly #norms = new Map<string, string>();
   readonly #denominators = new Map<Node, Node>();
+  readonly #constantKeys: readonly (readonly number[])[];
   #layer = 0;
 
-  constructor(base: GraphOps, config: ModelConfig) {
+  constructor(base: GraphOps, config: ModelConfig, constantKeys: readonly (readonly number[])[]) {
     this.#base = base;
+    this.#constantKeys = constantKeys;
     const s = structure(config);
     this.#norms.set(s.embeddingNorm, 'emb');
     s.layers.forEach((l, i) => this.#norms.set(l.norm1, `${i}.ln1`).set(l.norm2, `${i}.ln2`));
@@ -99,6 +101,9 @@ class CalibrationOps implements Ops<Node> {
     return this.#base.linear(x, name);
   }
   scores(q: Node, k: Node, heads: number): Node {
+    const constant = this.#constantKeys[this.#layer];
+    if (constant !== undefined)
+      this.#range(`${this.#layer}.ksum`, abs(sum(sub(k, k.graph.constant(constant, [constant.length])), [1])));
     return this.#base.scores(q, k, heads);
   }
   /** The squares, not yet divided: `context` divides their product with the values. */
@@ -141,6 +146,19 @@ class CalibrationOps implements Ops<Node> {
   }
 }
 
+/** Of every layer the part of its keys that is no product with the normalised row: b + β W. Centring cancels it. */
+function constantPart(config: ModelConfig, tensors: CalibrateOptions['tensors']): number[][] {
+  const get = (name: string): Float32Array => tensors.get(name)!.data;
+  const { layers, embeddingNorm } = structure(config);
+  return layers.map(({ key }, l) => {
+    const beta = get(`${l === 0 ? embeddingNorm : layers[l - 1]!.norm2}.bias`);
+    const W = get(`${key}.weight`);
+    return Array.from(get(`${key}.bias`), (b, j) =>
+      beta.reduce((total, v, i) => total + v * W[j * beta.length + i]!, b),
+    );
+  });
+}
+
 /** Wires that follow the scale of the scores, by name without the layer. */
 const SCALED: ReadonlyMap<string, (F: number) => number> = new Map([
   ['s', (F: number) => F],
@@ -160,7 +178,11 @@ export async function calibrate({ encodings, shortest, longest }: Sample, option
   const { engine, config, tensors, progress } = options;
   const graph = new Graph();
   const base = new GraphOps({ graph, parameter: (name) => graph.parameter(name, tensors.get(name)!.shape) });
-  const ops = new CalibrationOps(base, config);
+  const ops = new CalibrationOps(
+    base,
+    config,
+    config.softmax_act === '2quad_centred' ? constantPart(config, tensors) : [],
+  );
   forward(ops, config);
   const names = Object.keys(ops.outputs)
     .filter((n) => n.endsWith(':min'))

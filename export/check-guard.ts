@@ -50,6 +50,7 @@ export function checkGuard(p: Plan): void {
   p.layers.forEach((q, l) => {
     const nT = q.nS - (p.fq + p.fk - p.fs);
     ext(`${l}.o_S`, nT, p.fs, q.reach?.score);
+    if (q.nKs !== undefined) ext(`${l}.o_Ksum`, q.nKs, p.fk, q.reach?.keySum);
     ext(`${l}.o_PV`, q.nPVo, p.fpv, q.reach?.context);
     // a sum of squares of unflagged values, |t| < 2^(n−2), is right in its ring and below a quarter of it
     const sum = 2 * (nT - 2) + Math.log2(p.longest);

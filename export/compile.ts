@@ -7,7 +7,7 @@ import { boundsOf } from './bounds.ts';
 import { calibrate, type Sample } from './calibrate.ts';
 import { fold } from './fold.ts';
 import { lower, type Lowered } from './lower.ts';
-import { BALANCED, checkHiding, makePlan, type PlanOptions } from './make-plan.ts';
+import { BALANCED, makePlan, type PlanOptions } from './make-plan.ts';
 import type { Folded, Plan } from './plan.ts';
 import { realModel } from './real-model.ts';
 
@@ -30,7 +30,6 @@ export async function compile(options: CompileOptions): Promise<Compiled> {
   const { config, tensors, sample, progress } = options;
   const model = realModel(config, tensors); // before the long passes: it refuses what cannot be exported
   const chosen = options.plan ?? BALANCED;
-  checkHiding(model, chosen);
   const ranges = await calibrate(sample, {
     engine: options.engine,
     config,

@@ -11,7 +11,7 @@ import { ring, type Wire } from './builder.ts';
 import { InverseBuilder } from './lower-inverse.ts';
 import { normSites, type NormSite } from './norm-sites.ts';
 import { denominatorSite, normSite } from './residual.ts';
-import { checkPlan, clearsPadding, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
+import { checkPlan, clearsPadding, keysRing, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
 
 export type { Matrix };
 
@@ -156,12 +156,14 @@ class Lowering extends InverseBuilder {
     if (factor !== undefined) {
       const z = biased('q', q.nS + by(p.fq) + factor.bits);
       Q = this.gate({ op: 'lengthScale', name: `${k}Q`, by: by(p.fq), factor }, [z], q.nS, p.fq, z.shape);
-    } else if (centred) {
+    } else if (centred && this.weight === undefined) {
       Q = centre(biased('q', { base: q.nS + by(p.fq), plus: 'queries' }), p.fq, 'queries', `${k}Q`);
     } else {
       Q = this.toScale(biased('q', q.nS + by(p.fq)), p.fq, `${k}Q`);
     }
-    if (centred) {
+    if (this.weight !== undefined) {
+      K = this.lessMean(this.linear(no, `${k}Wk`, this.matrix(l, 'Wk', p.H, p.H), p.fw, keysRing(q) + by(p.fk)), this.weight, q, k); // prettier-ignore
+    } else if (centred) {
       const Wk = this.matrix(l, 'Wk', p.H, p.H); // no bias row: a constant key cancels
       const z = this.linear(no, `${k}Wk`, Wk, p.fw, { base: q.nS + by(p.fk), plus: 'keys' });
       K = centre(z, p.fk, 'keys', `${k}K`);
@@ -197,6 +199,19 @@ class Lowering extends InverseBuilder {
     const Ot = this.truncate(O, tO, `${k}Ot`);
     const merged = this.gate({ op: 'mergeHeads', name: `${k}O.merged` }, [Ot], Ot.n, Ot.f, asking.shape);
     return this.open(merged, `${k}E_o`);
+  }
+
+  /**
+   * k_j − w_j Σ_j k_j, the keys less their mean over the real tokens, w_j being 1/n of these and 0 of padding: rows of padding stay 0.
+   * The sum is truncated once, before its product.
+   */
+  private lessMean(z: Wire, w: Wire, q: PlanLayer, k: string): Wire {
+    const { fk } = this.p;
+    const total = this.gate({ op: 'sumTokens', name: `${k}Ksum` }, [z], ring(z), z.f, { rows: 'text', cols: z.shape.cols }); // prettier-ignore
+    const n = q.nS + w.f;
+    const v = this.guardedExt(this.toScale(total, fk, `${k}Ksumt`), `${k}o_Ksum`, n, q.nKs);
+    const mean = this.gate({ op: 'outer', name: `${k}Kmean` }, [v, w], n, fk + w.f, z.shape);
+    return this.add(this.toScale(z, fk, `${k}Kt`), this.toScale(mean, fk, `${k}Kmeant`), -1, `${k}K`);
   }
 
   /** s + c, or F (s + c) of scores that carry the factor F already: a share truncated to ring n needs as many bits more. */

@@ -50,18 +50,6 @@ export function makePlan(
   return new Planner(model, ranges, options, progress).run();
 }
 
-/**
- * Centred scores subtract a mean over the tokens, whose number hidden lengths keep from the parties.
- * @throws RefusedError for a model whose lengths cannot be hidden, if they are to be
- */
-export function checkHiding({ normaliser }: Pick<RealModel, 'normaliser'>, { buckets }: PlanOptions): void {
-  if (buckets !== undefined && normaliser !== '2quad')
-    throw new RefusedError(
-      'plan: centred scores need the number of tokens, which hidden lengths keep from the parties',
-      'distil a student with softmax_act 2quad, or export without --hide-length',
-    );
-}
-
 /** What a plan depends on besides the ranges: no weights. */
 export type PlannedModel = Pick<RealModel, 'H' | 'A' | 'V' | 'eps' | 'act' | 'normaliser'> & {
   readonly layers: readonly Pick<RealModel['layers'][number], 'c'>[];
@@ -75,6 +63,8 @@ class Planner {
   private readonly c: PlanOptions;
   private readonly fz: number;
   private readonly factor: LengthFactor | undefined;
+  /** Scores are centred, over a number of tokens that stays hidden. */
+  private readonly hidesMean: boolean;
   private readonly bounds: Bounds | undefined;
   private readonly progress: PlanProgress | undefined;
   private done = 0;
@@ -89,7 +79,7 @@ class Planner {
     const { normaliser } = model;
     // texts of one length need no factor, unless centring multiplies the queries anyway
     const hidden = options.buckets !== undefined;
-    checkHiding(model, options);
+    this.hidesMean = hidden && normaliser === '2quad_centred';
     const scaled = options.perLength && !hidden && (normaliser === '2quad_centred' || ranges.shortest < ranges.longest);
     this.factor = scaled ? lengthFactor({ per_length: LENGTH_BITS, longest: ranges.longest, normaliser }) : undefined;
     this.progress = progress;
@@ -140,6 +130,7 @@ class Planner {
       shortest: st.shortest,
       longest: this.longest,
       ...(c.buckets && { buckets: c.buckets }),
+      ...(this.hidesMean && { keyMean: this.keyMean(layers) }),
       ...(this.factor === undefined ? {} : { per_length: this.factor.bits }),
       ...(c.clsOnly ? { cls_only: true } : {}),
       calibration_sha256: st.sha256,
@@ -152,6 +143,19 @@ class Planner {
     const complete = c.buckets === undefined ? plan : { ...plan, n_mu: muRing(plan) };
     checkPlan(complete);
     return complete;
+  }
+
+  /**
+   * As many fraction bits of 1/n as the largest sum of keys has: half a unit of it then moves no key by more than half a unit.
+   */
+  private keyMean(layers: readonly PlanLayer[]): { f: number; n: number } {
+    const f = bits(Math.max(2, ...layers.map((_, l) => this.keySum(l))));
+    return { f, n: Math.max(...layers.map(({ nS }) => nS)) + f };
+  }
+
+  /** Largest sum of keys to be expected, in units of a key. */
+  private keySum(l: number): number {
+    return this.big(`${l}.ksum`) * this.c.mar * 2 ** this.c.fk;
   }
 
   /** Rows of the longest text, its padding included. */
@@ -221,7 +225,16 @@ class Planner {
     // no term of D exceeds it: |t| ≤ √D0
     const tmax = factor === undefined ? smax + shift : Math.min(smax + shift, 0.999 * Math.sqrt(c.D0));
     const { perm, groups } = this.hidden(l);
-    const reach = this.bounds && layerReach(this.bounds, l, { lambda, c: this.m.layers[l]!.c, scale, D0: c.D0, activation: largestActivation(groups, perm) }); // prettier-ignore
+    const reach =
+      this.bounds &&
+      layerReach(this.bounds, l, {
+        lambda,
+        c: this.m.layers[l]!.c,
+        scale,
+        D0: c.D0,
+        activation: largestActivation(groups, perm),
+        ...(this.hidesMean && { tokens: this.longest }),
+      });
     const nS = this.ring(tmax * 2 ** (c.fq + c.fk), (reach?.score ?? 0) * 2 ** (c.fq + c.fk), c.head);
     const nPVo = this.ring(pv * 2 ** c.fpv, (reach?.context ?? 0) * 2 ** c.fpv, c.head);
     const drop = 2 * c.fs - c.fp;
@@ -233,17 +246,25 @@ class Planner {
     );
     const nP = NP - drop;
     const nO = this.ring(this.big(`${k}ln1.xc`) * c.mar * 2 ** fz, (reach?.norm1 ?? 0) * 2 ** fz);
-    const centre = centreBits({ normaliser: this.m.normaliser, shortest: this.st.shortest, longest: this.st.longest });
+    const nKs = this.hidesMean ? this.ring(this.keySum(l), (reach?.keySum ?? 0) * 2 ** c.fk) : undefined;
+    const { shortest, longest } = this.st;
+    const length = c.buckets === undefined ? 'public' : 'secret';
+    const centre = centreBits({ normaliser: this.m.normaliser, length, shortest, longest });
     const wide = (n: number, f: number): number => n + c.fx + c.fw - f;
     const queries = factor?.bits ?? centre.queries;
-    const nEx = Math.max(wide(nP, c.fv), wide(nS, c.fk) + centre.keys, wide(nS, c.fq) + queries, nO + 8);
+    const nEx = Math.max(
+      wide(nP, c.fv),
+      wide(Math.max(nS, nKs ?? 0), c.fk) + centre.keys,
+      wide(nS, c.fq) + queries,
+      nO + 8,
+    );
     const rawU = c.fx + c.rawx;
     const nU = rawU + this.periods;
     const nZ = this.ring(this.big(`${k}ln2.xc`) * c.mar * 2 ** fz, (reach?.norm2 ?? 0) * 2 ** fz);
     return {
       nS, nP, NP, nPVo, nO, nU,
       nE1: Math.max(nU, nZ),
-      nZ, nEx, rawU, lambda, perm, D, groups,
+      nZ, nEx, rawU, ...(nKs !== undefined && { nKs }), lambda, perm, D, groups,
       ...(reach && { reach }),
     }; // prettier-ignore
   }

@@ -35,6 +35,8 @@ export function layerReach(
     readonly c: readonly number[];
     readonly scale: number;
     readonly D0: number;
+    /** Where sums of keys are opened: most tokens of a text. */
+    readonly tokens?: number;
     /** (F) largest |gelu| in the interval of every unit. */
     readonly activation: Float64Array;
   },
@@ -43,6 +45,7 @@ export function layerReach(
   const score = own.score.map((s, h) => plan.lambda[h]! * plan.scale * (s + Math.abs(plan.c[h]!)));
   return {
     score: Math.max(...score),
+    ...(plan.tokens !== undefined && { keySum: plan.tokens * own.key }),
     context: DENOMINATOR * plan.D0 * Math.max(...own.value),
     norm1: own.norm1,
     norm2: own.norm2(plan.activation),

@@ -8,9 +8,11 @@ import { RefusedError } from '../common/errors.ts';
 import { checkGuard } from './check-guard.ts';
 import { newtonStep, type InverseSite } from './newton.ts';
 import { normSites } from './norm-sites.ts';
+import { bits } from './plan-guard.ts';
 import { denominatorSite, normSite } from './residual.ts';
 import { centreConstants } from '../protocol/gates/centre.ts';
 import { lengthFraction } from '../protocol/gates/length-scale.ts';
+import { MAX_TABLE_BITS } from '../protocol/gates/lookup.ts';
 import type { FourierTable, LengthFactor, TrigTable } from '../protocol/program.ts';
 
 export type Normaliser = '2quad' | '2quad_centred';
@@ -65,9 +67,14 @@ export interface PlanGroup {
   readonly reach?: number;
 }
 
-/** Largest |value| that the weights allow on the ext wires of a layer, real (`bounds`): λ (s + c), PV, and both LayerNorm inputs. */
+/**
+ * Largest |value| that the weights allow on the ext wires of a layer, real (`bounds`): λ (s + c), sums of keys over a text, PV, and
+ * both LayerNorm inputs.
+ */
 export interface LayerReach {
   readonly score: number;
+  /** Centred scores of hidden lengths. */
+  readonly keySum?: number;
   readonly context: number;
   readonly norm1: number;
   readonly norm2: number;
@@ -84,6 +91,8 @@ export interface PlanLayer {
   readonly nZ: number;
   readonly nEx: number;
   readonly rawU: number;
+  /** Centred scores of hidden lengths: ring in which the sum of a text's keys is opened. */
+  readonly nKs?: number;
   /** (A) factor folded into the query weights of a head. */
   readonly lambda: readonly number[];
   /** (F) hidden unit at each place after sorting by interval width. */
@@ -143,6 +152,8 @@ export interface Plan extends Scales {
   readonly longest: number;
   /** Secret lengths: what texts are padded to. Absent: to `longest`. */
   readonly buckets?: readonly number[];
+  /** Centred scores of secret lengths: fraction bits of a token's weight μ / Σ μ in the mean of the keys, and its ring. */
+  readonly keyMean?: { readonly f: number; readonly n: number };
   /** Scores are scaled by F ≈ √(longest / L), a factor of so many fraction bits (`lengthScale`): D keeps one range. Absent: not. */
   readonly per_length?: number;
   /** The last layer computes the first token's row alone, all the classifier reads. Absent: every row. */
@@ -196,10 +207,13 @@ const seriesRing = (site: InverseSite): number =>
 const WIDEST = 128;
 const WORD = 64;
 
-/** Bits that row-centring costs in the ring of the keys and of the queries, worst legal length. */
-export function centreBits(plan: Pick<Plan, 'normaliser' | 'shortest' | 'longest'>): { keys: number; queries: number } {
+/** Bits that row-centring costs in the ring of the keys and of the queries, worst legal length; none where lengths are secret. */
+export function centreBits(plan: Pick<Plan, 'normaliser' | 'length' | 'shortest' | 'longest'>): {
+  keys: number;
+  queries: number;
+} {
   let [keys, queries] = [0, 0];
-  if (plan.normaliser !== '2quad_centred') return { keys, queries };
+  if (plan.normaliser !== '2quad_centred' || plan.length === 'secret') return { keys, queries };
   for (let length = plan.shortest; length <= plan.longest; length++) {
     const { k, e } = centreConstants(length);
     keys = Math.max(keys, k);
@@ -208,13 +222,21 @@ export function centreBits(plan: Pick<Plan, 'normaliser' | 'shortest' | 'longest
   return { keys, queries };
 }
 
-/** Widest ring in which μ is used: with E_n, in scores, in the LayerNorms whose padding rows it clears. */
-export function muRing(p: Pick<Plan, 'norm' | 'H' | 'eps' | keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers'>): number {
+/** Widest ring in which μ is used: with E_n, in scores, in the mean of the keys, in the LayerNorms whose padding rows it clears. */
+export function muRing(
+  p: Pick<Plan, 'norm' | 'H' | 'eps' | keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers' | 'keyMean'>,
+): number {
   const clears = normSites(p).flatMap((site) =>
     clearsPadding(site.key, p.layers.length) ? [seriesRing(normSite(p, site))] : [],
   );
-  return Math.max(...clears, ...p.layers.flatMap((q) => [q.nEx, q.nS]));
+  return Math.max(...clears, p.keyMean?.n ?? 0, ...p.layers.flatMap((q) => [q.nEx, q.nS]));
 }
+
+/** Ring of the keys before their mean is taken off: that of the scores, and of the sums over a text. */
+export const keysRing = (q: Pick<PlanLayer, 'nS' | 'nKs'>): number => Math.max(q.nS, q.nKs ?? 0);
+
+/** Ring in which 1/n ≤ 1 at f bits is opened as ext. */
+export const inverseRing = (f: number): number => f + 3;
 
 /** Whether a LayerNorm makes the rows of padding 0: those that a layer's attention reads. */
 export const clearsPadding = (key: string, layers: number): boolean =>
@@ -262,11 +284,13 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     'distil a student with softmax_act 2quad or 2quad_centred first (train-distill student)',
   );
   need(p.length === 'public' || p.length === 'secret', 'length', `${String(p.length)}: public or secret`, REFIT);
+  const { keyMean } = p;
+  const hidesMean = p.length === 'secret' && p.normaliser === '2quad_centred';
   need(
-    p.length === 'public' || p.normaliser === '2quad',
+    !hidesMean || (keyMean !== undefined && p.layers.every(({ nKs }) => nKs !== undefined)),
     '2quad_centred needs a public length (no padding rows)',
-    'the mean of its scores divides by the number of tokens',
-    'distil a student with softmax_act 2quad, or export without hidden lengths',
+    'or the rings in which the mean of its keys is taken: keyMean, nKs',
+    REFIT,
   );
   need(
     p.length === 'public' || p.per_length === undefined,
@@ -305,11 +329,15 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     const tO = p.fpv + g.f_out - p.fo;
     const wide = (n: number, f: number): number => n + p.fx + p.fw - f;
     const qRing = wide(q.nS, p.fq) + (p.per_length ?? centre.queries);
-    const kRing = wide(q.nS, p.fk) + centre.keys;
+    const kRing = wide(keysRing(q), p.fk) + centre.keys;
     atLeast(`${k}E_n ring below the Q ring (centring bits included)`, q.nEx, qRing, E, REFIT);
     atLeast(`${k}E_n ring below the K ring (centring bits included)`, q.nEx, kRing, E, REFIT);
     atLeast(`${k}E_n ring below the V ring`, q.nEx, wide(q.nP, p.fv), E, REFIT);
     atLeast(`${k}E_n ring below residual ring + 8`, q.nEx, q.nO + 8, E, REFIT);
+    if (hidesMean) {
+      atMost(`${k}key mean ring above the ring of its weights`, q.nS + keyMean!.f, keyMean!.n, 'wire mu.w', REFIT);
+      atLeast(`${k}key mean ring not above the ring of sums`, q.nS + keyMean!.f, q.nKs! + 1, `wire ${l}.Kmean`, REFIT);
+    }
     atLeast(`${k}score ring below 3`, nT, 3, `wire ${l}.t`, REFIT);
     atLeast(`${k}square ring below score ring + 2`, q.NP + 3, nT + 2, `wire ${l}.P`, REFIT);
     atMost(`${k}P ring above the square ring`, q.nP, q.NP + 3 - (2 * p.fs - p.fp), `wire ${l}.Pt`, REFIT);
@@ -351,6 +379,12 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
   if (p.length === 'secret') {
     atLeast('mu ring below a ring that uses it', p.n_mu, muRing(p), 'wire mu', REFIT);
     atMost('mu ring above 128', p.n_mu, WIDEST, 'wire mu', SHORTER);
+  }
+  if (hidesMean) {
+    atLeast('fraction bits of the mean of the keys', keyMean!.f, 1, 'wire mu.w', REFIT);
+    atLeast('ring of a token’s weight not above 1', keyMean!.n, inverseRing(keyMean!.f) + 1, 'wire mu.w', REFIT);
+    atMost('ring of a token’s weight above 64', keyMean!.n, WORD, 'wire mu.w', SHORTER);
+    atMost('table of 1/n', bits(p.longest), MAX_TABLE_BITS, 'wire mu.inv', SHORTER);
   }
   const tanh = p.tanh;
   atLeast('pooler ring below the tanh opening', p.nPool - (p.rawP - tanh.b), tanh.b, 'wire pool.u', REFIT);

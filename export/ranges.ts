@@ -9,7 +9,8 @@ export interface Range {
 /**
  * Per wire, over real tokens of all calibration texts. `emb`, `<l>.ln1`, `<l>.ln2` with `.xc` (input less its row mean) and
  * `.var` (its variance): one pair. `<l>.s` (|score|, centred where the normaliser is), `<l>.D` (denominator) and `<l>.PV`
- * (|Σ square·value|): per head; `<l>.sF`, `<l>.DF` and `<l>.PVF` the same of scores times F ≈ √(longest / L) (`lengthScale`). `<l>.u` (before the activation): per hidden unit. `pool.u`, `logits`: one pair.
+ * (|Σ square·value|): per head; `<l>.sF`, `<l>.DF` and `<l>.PVF` the same of scores times F ≈ √(longest / L) (`lengthScale`). `<l>.ksum` (|Σ_j k_j|, without the
+ * keys' constant part; centred scores only): one pair. `<l>.u` (before the activation): per hidden unit. `pool.u`, `logits`: one pair.
  */
 export interface Ranges {
   readonly shortest: number;

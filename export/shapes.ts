@@ -93,6 +93,7 @@ const TYPICAL_BOUNDS = {
   hidden: 384,
   embedding: 3,
   score: 250,
+  key: 20,
   value: 20,
   norm1: 160,
   unit: 30,
@@ -108,6 +109,7 @@ export function typicalBounds(config: ModelConfig): Bounds {
   const wider = Math.sqrt(config.hidden_size / t.hidden);
   const layer = {
     score: new Array<number>(heads).fill(t.score * wider ** 2),
+    key: t.key * wider,
     value: new Array<number>(heads).fill(t.value * wider),
     norm1: t.norm1 * wider,
     units: new Float64Array(units).fill(t.unit * wider),
