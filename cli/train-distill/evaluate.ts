@@ -19,6 +19,9 @@ import { printResult } from './training.ts';
 
 const SPLITS = ['train', 'dev', 'test', 'dev_mismatched', 'test_mismatched'] as const;
 
+/** Tokens of a text at most, unless the flag says otherwise. */
+const MAX_LENGTH = 128;
+
 /** Labelled texts: a part of a task, or a file. */
 export interface LabelledDataFlags extends ColumnFlags {
   readonly task?: string;
@@ -29,7 +32,7 @@ export interface LabelledDataFlags extends ColumnFlags {
 
 interface EvaluateFlags extends LabelledDataFlags {
   readonly tokenizer?: string;
-  readonly maxLength: number;
+  readonly maxLength?: number;
   readonly predictions?: string;
   readonly engine: string;
   readonly threads: number;
@@ -69,6 +72,10 @@ export async function writeWhole(file: string, content: string | Uint8Array): Pr
   }
 }
 
+/** @throws InputError if a length is given and the model has fewer positions */
+const evaluatedLength = (given: number | undefined, positions: number): number =>
+  given === undefined ? Math.min(MAX_LENGTH, positions) : fittingLength(given, positions, '--max-length');
+
 async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
   const began = Date.now();
   const data = await labelledData(flags);
@@ -79,7 +86,7 @@ async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
   const { encodings, targets, truncated } = prepare(data, tokenizer, {
     labels: config.labels,
     regression: config.num_labels === 1,
-    maxLength: fittingLength(flags.maxLength, config.max_position_embeddings),
+    maxLength: evaluatedLength(flags.maxLength, config.max_position_embeddings),
     needLabels: flags.predictions === undefined,
   });
   const bar = progress(`Evaluating ${encodings.length} texts`, flags.quiet);
@@ -135,7 +142,11 @@ export function addEvaluate(program: Command): void {
     .argument('<model>', 'Hugging Face folder of teacher or student');
   addLabelledData(command)
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
-    .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }), 128)
+    .option(
+      '--max-length <n>',
+      `cut longer texts; ${MAX_LENGTH}, or the model's positions where it has fewer, if not given`,
+      numeric('--max-length', { whole: true, min: 2 }),
+    )
     .option('--predictions <file>', 'write label, probabilities and logits of every text, one JSON object a line');
   addOutput(addEngine(command))
     .addHelpText(

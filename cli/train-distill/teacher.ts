@@ -60,13 +60,10 @@ export function checkDtype(dtype: string): void {
   if (dtype !== 'F16' && dtype !== 'F32') throw new InputError(`--dtype is '${dtype}'`, 'Give F16 or F32.');
 }
 
-/** @throws InputError if the model has fewer positions than the length asks for */
-export function fittingLength(maxLength: number, positions: number): number {
+/** @throws InputError if the model has fewer positions than the length, named `what`, asks for */
+export function fittingLength(maxLength: number, positions: number, what = 'max length'): number {
   if (maxLength <= positions) return maxLength;
-  throw new InputError(
-    `max length ${maxLength}: the model has ${positions} positions`,
-    `Give --max-length ${positions}.`,
-  );
+  throw new InputError(`${what} ${maxLength}: the model has ${positions} positions`, `Give --max-length ${positions}.`);
 }
 
 /** Adds the subcommand `teacher` to the program. */

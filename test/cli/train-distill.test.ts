@@ -137,6 +137,26 @@ describe('train-distill', () => {
     expect(JSON.parse(readFileSync(at('s.jsonl'), 'utf8').split('\n')[0]!)).toHaveProperty('score');
   });
 
+  it('evaluates a model of few positions with texts cut to them, unless a length is given', async () => {
+    // [CLS] and [SEP], and 1, 13, 14 (as many as fit), 15 and 30 words between.
+    const texts = [1, 13, 14, 15, 30].map((words) => 'very '.repeat(words));
+    writeFileSync(at('long.txt'), `${texts.join('\n')}\n`);
+    const evaluate = async (name: string, ...more: string[]): Promise<[number, unknown, string]> => {
+      const flags = ['--file', at('long.txt'), '--predictions', at(name), ...more];
+      const { examples, truncated } = await json('evaluate', at('base'), ...flags);
+      return [examples as number, truncated, readFileSync(at(name), 'utf8')];
+    };
+    const [examples, truncated, answers] = await evaluate('cut.jsonl');
+    expect([examples, truncated]).toEqual([5, 2]);
+    const lines = answers.trimEnd().split('\n');
+    expect(lines.slice(3)).toEqual([lines[2], lines[2]]);
+    expect(await evaluate('given.jsonl', '--max-length', '16')).toEqual([5, 2, answers]);
+    const asked = evaluate('refused.jsonl', '--max-length', '17');
+    await expect(asked).rejects.toThrow('--max-length 17: the model has 16 positions');
+    await expect(asked).rejects.toThrow(InputError);
+    expect(existsSync(at('refused.jsonl'))).toBe(false);
+  });
+
   it('leaves nothing behind when training diverges', async () => {
     const before = readdirSync(dir).toSorted();
     await expect(fineTune('diverged', '--lr', '1e30')).rejects.toThrow(Failure);
