@@ -65,13 +65,15 @@ export const RATE = 2e-5;
 
 /**
  * A multiply-add counts two; each product of a trained forward pass brings two of its size backwards. A teacher's forward pass
- * adds a third.
+ * adds a third. Where only labels are compared, the last layer has one query a text (`firstTokenOnly` of `model/forward.ts`).
  */
 export function stepFlops(config: ModelConfig, batch: number, length: number, objective: ObjectiveName): number {
   const { hidden_size: h, intermediate_size: f, num_hidden_layers: layers } = config;
-  const tokens = batch * length;
-  const passes = objective === 'distil' ? 4 : 3;
-  return passes * layers * (2 * tokens * (4 * h * h + 2 * h * f) + 2 * 2 * tokens * length * h);
+  /** A layer with so many queries a text: keys and values; all that a query goes through; scores and context. */
+  const layer = (queries: number): number =>
+    2 * batch * (length * 2 * h * h + queries * (2 * h * h + 2 * h * f) + 2 * queries * length * h);
+  if (objective === 'distil') return 4 * layers * layer(length);
+  return 3 * ((layers - 1) * layer(length) + layer(1));
 }
 
 export const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;

@@ -1,7 +1,7 @@
 /** The model's forward pass as a tensor graph. Shapes: see `model/ops.ts`; B and L are symbols. */
 import { InputError } from '../common/errors.ts';
 import type { HiddenAct, ModelConfig } from '../model/config.ts';
-import { forward } from '../model/forward.ts';
+import { forward, type ForwardOptions } from '../model/forward.ts';
 import type { Normaliser, Ops } from '../model/ops.ts';
 import { activation } from './bert/activation.ts';
 import { layerNorm } from './bert/layer-norm.ts';
@@ -124,7 +124,7 @@ export class GraphOps implements Ops<Node> {
   }
 
   scores(q: Node, k: Node, heads: number): Node {
-    const size = (q.shape[2] as number) / heads;
+    const size = (q.shape.at(-1) as number) / heads;
     return matmul(this.#split(q, heads), this.#split(k, heads), { transposeB: true, alpha: 1 / Math.sqrt(size) });
   }
 
@@ -133,7 +133,9 @@ export class GraphOps implements Ops<Node> {
   }
 
   context(weights: Node, v: Node, heads: number): Node {
-    return reshape(transpose(matmul(weights, this.#split(v, heads)), [0, 2, 1, 3]), v.shape);
+    const merged = transpose(matmul(weights, this.#split(v, heads)), [0, 2, 1, 3]);
+    const [b, , h] = v.shape;
+    return reshape(merged, weights.shape[2] === v.shape[1] ? v.shape : [b!, h!]);
   }
 
   activation(x: Node, act: HiddenAct): Node {
@@ -164,9 +166,9 @@ export class GraphOps implements Ops<Node> {
     this.probes.set(name, x);
   }
 
-  /** (B, L, H) → (B, A, L, D). */
+  /** (B, L, H) → (B, A, L, D); (B, H) → (B, A, 1, D). */
   #split(x: Node, heads: number): Node {
-    const [b, l, h] = x.shape as [Dim, Dim, number];
+    const [b, l, h] = (x.shape.length === 2 ? [x.shape[0], 1, x.shape[1]] : x.shape) as [Dim, Dim, number];
     return transpose(reshape(x, [b, l, heads, h / heads]), [0, 2, 1, 3]);
   }
 }
@@ -174,8 +176,8 @@ export class GraphOps implements Ops<Node> {
 /** Traces the whole classifier: logits (B, C) and everything probed on the way. */
 export function bertGraph(
   config: ModelConfig,
-  options: GraphOpsOptions,
+  options: GraphOpsOptions & ForwardOptions,
 ): { readonly logits: Node; readonly ops: GraphOps } {
   const ops = new GraphOps(options);
-  return { logits: forward(ops, config), ops };
+  return { logits: forward(ops, config, options), ops };
 }

@@ -26,11 +26,11 @@ export interface Ops<T> {
   layerNorm(x: T, name: string, eps: number): T;
   /** x·Wᵀ + b. */
   linear(x: T, name: string): T;
-  /** Q·Kᵀ/√D per head from (B, L, H): (B, A, L, L), before any mask. */
+  /** Q·Kᵀ/√D per head from (B, L, H): (B, A, L, L), before any mask. One query for each text, q (B, H): (B, A, 1, L). */
   scores(q: T, k: T, heads: number): T;
   /** Attention weights over keys; masked keys get exactly 0. */
   normalise(scores: T, normaliser: Normaliser): T;
-  /** weights·V with heads merged: (B, L, H). */
+  /** weights·V with heads merged: (B, L, H); (B, H) for the weights (B, A, 1, L) of one query. */
   context(weights: T, v: T, heads: number): T;
   activation(x: T, act: HiddenAct): T;
   add(x: T, y: T): T;

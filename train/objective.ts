@@ -73,14 +73,16 @@ export function buildObjective(
     rates === undefined
       ? config
       : { ...config, hidden_dropout_prob: rates, attention_probs_dropout_prob: rates, classifier_dropout: rates };
+  const { losses, layerConvention, temperature, softConvention } = stage;
+  const compared = losses.hidden + losses.scores > 0;
   const { logits, ops } = bertGraph(trained, {
     graph,
     parameter: (name) => parameters.get(name)!,
     dropout: true,
     // As Hugging Face: the padding token's embedding is not trained.
     paddingId: 0,
+    firstTokenOnly: !compared && losses.ranges === 0,
   });
-  const { losses, layerConvention, temperature, softConvention } = stage;
   const regression = config.num_labels === 1;
   const terms: [string, number, Node][] = [];
   const layerTerms = new Map<string, Node>();
@@ -94,6 +96,7 @@ export function buildObjective(
     const guide = bertGraph(teacher!.config, {
       graph,
       parameter: (name) => graph.parameter(TEACHER + name, shapes.get(name)!),
+      firstTokenOnly: !compared,
     });
     const layers = config.num_hidden_layers;
     if (losses.logits > 0) {

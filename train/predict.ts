@@ -31,7 +31,11 @@ export async function createPredictor(
 ): Promise<Predictor> {
   const graph = new Graph();
   const shapes = parameterShapes(config);
-  const { logits } = bertGraph(config, { graph, parameter: (name) => graph.parameter(name, shapes.get(name)!) });
+  const { logits } = bertGraph(config, {
+    graph,
+    parameter: (name) => graph.parameter(name, shapes.get(name)!),
+    firstTokenOnly: true,
+  });
   const state = 'state' in weights ? weights.state : engine.createState(weights.tensors);
   const executable: Executable = await engine.compile(graph, { logits }, state);
   return {

@@ -25,11 +25,11 @@ const RELU_EPSILON = 1e-12;
 const MASKED = -1e30;
 
 /**
- * Attention weights (B, A, L, L) from scores and mask (B, L). Texts without any real token get all zeros, never NaN; only
+ * Attention weights from scores (B, A, L, L) and mask (B, L); of fewer queries, for scores of fewer rows. Texts without any real token get all zeros, never NaN; only
  * 2relu_published spreads weight over padding.
  */
 export function normalise(scores: Node, mask: Node, { act, c }: Normaliser): Node {
-  const [b, heads, l] = scores.shape;
+  const [b, heads, , l] = scores.shape;
   const keys = reshape(mask, [b!, 1, 1, l!]);
   switch (act) {
     case 'softmax':
@@ -61,7 +61,7 @@ function maskedSoftmax(scores: Node, keys: Node): Node {
  * With t = m(s + c), p = t²/Σt²: ds = (2/Σt²)·t ⊙ (g − Σ g⊙p); the centring takes the mean of ds over real keys off them.
  */
 function quadratic(scores: Node, keys: Node, shift: Node, centred: boolean): Node {
-  const [b, , l] = scores.shape as [Dim, Dim, Dim];
+  const [b, , , l] = scores.shape as [Dim, Dim, Dim, Dim];
   // Real keys of each text and their share of the mean, as columns for products with (B, A, L, L).
   const share = div(reshape(keys, [b, 1, l, 1]), nonZero(sum(reshape(keys, [b, 1, l, 1]), [2], true)));
   const offset = centred ? sub(shift, matmul(scores, share)) : shift;

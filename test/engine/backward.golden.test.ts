@@ -75,15 +75,18 @@ describe.each(ENGINES)('gradients on $name agree with PyTorch in float64', (engi
       const weights = golden.weights('weight.');
       const batch = golden.batch();
 
-      // Once as Hugging Face trains (no gradient for the padding word), once with the plain derivative.
-      for (const [prefix, padding] of [
+      // As Hugging Face trains (no gradient for the padding word), and with the plain derivative; the last layer whole, and
+      // as far as the logits read it.
+      for (const [prefix, variant] of [
         ['grad', { paddingId: 0 }],
         ['grad_full', {}],
+        ['grad', { paddingId: 0, firstTokenOnly: true }],
+        ['grad_full', { firstTokenOnly: true }],
       ] as const) {
         const graph = new Graph();
         const parameter = (parameterName: string): Node =>
           graph.parameter(parameterName, weights.get(parameterName)!.shape);
-        const { logits } = bertGraph(caseConfig(json), { graph, parameter, ...padding });
+        const { logits } = bertGraph(caseConfig(json), { graph, parameter, ...variant });
         const value = loss.build(graph, logits);
         const all = [...weights.keys()];
         const gradient = gradients(value, all.map(parameter));

@@ -18,8 +18,10 @@ it('the training-step benchmark runs small and reports consistent figures', asyn
   expect(steps).toHaveLength(1);
   const { batch, length, seconds, gflops } = steps[0]!;
   expect([batch, length]).toEqual([2, 8]);
-  // Six layers of 4·384² + 2·384·1536 weights, forward and twice backward, plus 2·L·384 products a token for attention.
-  const flops = 6 * 16 * 6 * (4 * 384 ** 2 + 2 * 384 * 1536 + 2 * 8 * 384);
+  // Layers of 4·384² + 2·384·1536 weights, forward and twice backward, plus 2·L·384 products a query for attention: five of 16
+  // tokens, and one of 16 keys and values but 2 queries.
+  const query = 2 * 384 ** 2 + 2 * 384 * 1536 + 2 * 8 * 384;
+  const flops = 6 * (5 * 16 * (2 * 384 ** 2 + query) + 16 * 2 * 384 ** 2 + 2 * query);
   expect(gflops * seconds * 1e9).toBeCloseTo(flops, -2);
   const small = { hidden_size: 1, intermediate_size: 1, num_hidden_layers: 1 } as never;
   expect(stepFlops(small, 1, 1, 'labels')).toBe(6 * (4 + 2 + 2));
