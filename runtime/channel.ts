@@ -55,6 +55,13 @@ export async function expect(channel: Channel, type: FrameType, bytes: number): 
   return payload;
 }
 
+/** Nothing more is due of the peer but to hang up: resolves when it has, or when it has taken as long as a message may. */
+export const farewell = (channel: Channel): Promise<void> =>
+  channel.receive([], 0).then(
+    () => {},
+    () => {},
+  );
+
 /** Header of a frame: u32 length, u8 type, u32 sequence number. */
 export function encodeHeader(type: FrameType, sequence: number, length: number): Uint8Array {
   const header = new Uint8Array(HEADER_BYTES);
@@ -97,6 +104,12 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** What a peer may send before anybody awaits it. */
+export interface Unread {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
 /** A channel over any transport of whole messages (WebSocket, memory). Each message is one frame with its header. */
 export class MessageChannel implements Channel {
   readonly peer: string;
@@ -111,18 +124,20 @@ export class MessageChannel implements Channel {
   #ended!: (reason: Failure) => void;
   #sent = 0;
   #received = 0;
-  readonly #queueLimit: number;
+  /** Nothing that still comes is read. */
+  #deaf = false;
+  readonly #unread: Unread;
 
-  /** `timeout` in milliseconds bounds every `receive`; more than `queueLimit` messages that nobody awaits end the channel. */
+  /** `timeout` in milliseconds bounds every `receive`; more than `unread` that nobody awaits ends the channel. */
   constructor(
     peer: string,
     timeout: number,
     transmit: (message: Uint8Array) => Promise<void> | void,
     end: () => void,
-    queueLimit = Number.POSITIVE_INFINITY,
+    unread: Unread = { messages: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY },
   ) {
     this.peer = peer;
-    this.#queueLimit = queueLimit;
+    this.#unread = unread;
     this.#timeout = timeout;
     this.#transmit = transmit;
     this.#end = end;
@@ -160,9 +175,12 @@ export class MessageChannel implements Channel {
   /** The transport hands over a message. */
   deliver(message: Uint8Array): void {
     this.traffic.receivedBytes += message.length;
+    // A transport takes its time to close, and its peer may go on sending.
+    if (this.#deaf) return;
     this.#queue.push(message);
     this.#pump();
-    if (this.#queue.length > this.#queueLimit) {
+    const { messages, bytes } = this.#unread;
+    if (this.#queue.length > messages || this.#queue.reduce((sum, { length }) => sum + length, 0) > bytes) {
       this.fail(new PeerError(`${this.peer} sent more than was asked for`, 'the session is over; ask again'));
     }
   }
@@ -175,7 +193,10 @@ export class MessageChannel implements Channel {
   fail(reason: Failure, graceful = false): void {
     if (this.#failure) return;
     this.#failure = reason;
-    if (!graceful) this.#queue = [];
+    if (!graceful) {
+      this.#queue = [];
+      this.#deaf = true;
+    }
     this.#pump();
     this.#ended(reason);
     this.#end();

@@ -1,6 +1,7 @@
 /** A channel over a WebSocket, of a browser or of the package `ws`: they share this interface. */
 import { PeerError } from '../../common/errors.ts';
 import { MessageChannel } from '../channel.ts';
+import { HANDSHAKE_LIMIT } from '../wire.ts';
 
 export interface WebSocketLike {
   binaryType: string;
@@ -11,8 +12,8 @@ export interface WebSocketLike {
   onerror: (() => void) | null;
 }
 
-/** Messages a peer may send ahead: the handshake never has more than two under way. */
-const UNREAD_LIMIT = 4;
+/** What a peer may send ahead: the handshake never has more than two messages under way, and what is longer is always awaited. */
+const UNREAD = { messages: 4, bytes: HANDSHAKE_LIMIT } as const;
 
 /** Wraps an open socket. `timeout` in milliseconds bounds every message. */
 export function webSocketChannel(socket: WebSocketLike, peer: string, timeout: number): MessageChannel {
@@ -21,7 +22,7 @@ export function webSocketChannel(socket: WebSocketLike, peer: string, timeout: n
     timeout,
     (message) => socket.send(message),
     () => socket.close(),
-    UNREAD_LIMIT,
+    UNREAD,
   );
   socket.binaryType = 'arraybuffer';
   socket.onmessage = ({ data }) => {

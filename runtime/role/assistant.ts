@@ -9,7 +9,10 @@ import { serveRoles } from '../transport/tls.ts';
 import { Assistant, type AssistantModel } from './assistant-session.ts';
 import { keeperKey } from './deal-ahead.ts';
 import { Stock } from './stock.ts';
-import { sessionFields, Sessions, type RoleOptions, type Running } from './server.ts';
+import { MAX_SESSIONS, sessionFields, Sessions, type RoleOptions, type Running } from './server.ts';
+
+/** A session is a connection of each party, and a party may begin one while another still ends. */
+const MAX_CONNECTIONS = 4 * MAX_SESSIONS;
 
 /** What an assistant serves, from its bundle. */
 export function assistantModel(bundle: AssistantBundle): AssistantModel {
@@ -40,7 +43,7 @@ export async function startAssistant(
     );
   }
   const entropy = options.entropy ?? SYSTEM_ENTROPY;
-  const sessions = new Sessions('assistant', options);
+  const sessions = new Sessions('assistant', options, MAX_CONNECTIONS);
   const model = assistantModel(bundle);
   makeReady(model.program, model.maskedWeight);
   const certificates = servingCertificates(deployment);
@@ -59,8 +62,12 @@ export async function startAssistant(
   const listener = await serveRoles(
     { address, identity, allowed: parties, timeout, refused: (reason) => sessions.report(reason) },
     (name, channel) => {
-      if (sessions.full) channel.close();
-      else sessions.start(() => assistant.serve(name === 'party 0' ? 0 : 1, channel).then(options.served));
+      if (sessions.full) {
+        channel.close();
+        sessions.report(
+          new RefusedError(`too many sessions at once: ${name} was turned away`, 'let it ask again later'),
+        );
+      } else sessions.start(() => assistant.serve(name === 'party 0' ? 0 : 1, channel).then(options.served));
     },
   );
   return sessions.running([listener]);

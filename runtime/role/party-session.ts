@@ -1,6 +1,6 @@
 /** One session of a party, from the client's hello to its answer, over any channels. */
 import { PeerError, type Failure } from '../../common/errors.ts';
-import { expect, type Channel } from '../channel.ts';
+import { expect, farewell, type Channel } from '../channel.ts';
 import type { StaticData } from '../context.ts';
 import { concat, equalBytes, type Nonces } from '../encoding.ts';
 import { PartySession } from '../session.ts';
@@ -104,8 +104,8 @@ class Serving {
     const counted = { rounds: peer.traffic.sentRounds, sentBytes: peer.traffic.sentBytes };
     session.done();
     await client.send('out', encodeOut(answer, counted));
-    // The client hangs up when it has both shares; then nothing is under way any more.
-    await client.closed;
+    // The client hangs up when it has both shares; then nothing is under way any more. One that does not is not waited for.
+    await farewell(client);
     observer?.served?.({ ...counted, openedBits: result.openedBits, dealtBits: dealt?.stock.bits ?? 0 });
     return counted;
   }

@@ -38,15 +38,17 @@ export const MAX_SESSIONS = 64;
 export class Sessions {
   readonly #options: RoleOptions;
   readonly #who: string;
+  readonly #most: number;
   readonly #running = new Set<Promise<void>>();
 
-  constructor(who: string, options: RoleOptions) {
+  constructor(who: string, options: RoleOptions, most = MAX_SESSIONS) {
     this.#who = who;
     this.#options = options;
+    this.#most = most;
   }
 
   get full(): boolean {
-    return this.#running.size >= MAX_SESSIONS;
+    return this.#running.size >= this.#most;
   }
 
   /** Runs one session; its failure becomes one line, never the end of the server. */

@@ -1,7 +1,7 @@
 /** TLS 1.3 with mutual authentication by pinned certificates: nothing is trusted but the fingerprints of the deployment file. */
 import { connect as tlsConnect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { createServer as createHttpsServer } from 'node:https';
-import type { Server as NetServer } from 'node:net';
+import type { Socket } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { Failure, InputError, PeerError, RefusedError } from '../../common/errors.ts';
 import type { Channel } from '../channel.ts';
@@ -54,7 +54,15 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-async function listen(server: NetServer, address: Address, what: string, cut: () => void): Promise<Listener> {
+async function listen(server: Server, address: Address, what: string): Promise<Listener> {
+  // Those too whose handshake is under way: they would keep a server from ending.
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  // A handshake that failed or took too long is the listener's to end.
+  server.on('tlsClientError', (_, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const busy = error.code === 'EADDRINUSE';
@@ -76,7 +84,7 @@ async function listen(server: NetServer, address: Address, what: string, cut: ()
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        cut();
+        for (const socket of sockets) socket.destroy();
       }),
   };
 }
@@ -94,30 +102,43 @@ export interface ServeOptions {
 
 const credentials = ({ key, cert }: Identity): { key: string; cert: string } => ({ key, cert });
 
+/** Options of a listening socket: a stranger holds a connection no longer than any message may take. */
+const serving = ({ identity, timeout }: ServeOptions) =>
+  ({
+    ...TLS,
+    ...credentials(identity),
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: timeout,
+  }) as const;
+
+/** Milliseconds of silence after which the other end is asked whether it is there: a host that lost its power says nothing. */
+const KEEP_ALIVE = 30_000;
+/** Milliseconds a client may take to agree to the end of its connection. */
+const LINGER = 2_000;
+
+function settle(socket: TLSSocket): void {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE);
+}
+
 /** Listens for other roles. `connected` gets every admitted channel with the name its certificate has in `allowed`. */
 export async function serveRoles(
   options: ServeOptions,
   connected: (name: string, channel: Channel) => void,
 ): Promise<Listener> {
-  const sockets = new Set<TLSSocket>();
-  const server: Server = createServer(
-    { ...TLS, ...credentials(options.identity), requestCert: true, rejectUnauthorized: false },
-    (socket) => {
-      sockets.add(socket);
-      socket.on('close', () => sockets.delete(socket));
-      socket.on('error', () => {});
-      socket.setNoDelay(true);
-      try {
-        const { name } = admit(socket, options.allowed);
-        connected(name, new StreamChannel(name, socket, options.timeout));
-      } catch (error) {
-        socket.destroy();
-        options.refused(error as Failure);
-      }
-    },
-  );
-  server.on('tlsClientError', () => {});
-  return listen(server, options.address, 'roles', () => sockets.forEach((socket) => socket.destroy()));
+  const server = createServer(serving(options), (socket) => {
+    socket.on('error', () => {});
+    settle(socket);
+    try {
+      const { name } = admit(socket, options.allowed);
+      connected(name, new StreamChannel(name, socket, options.timeout));
+    } catch (error) {
+      socket.destroy();
+      options.refused(error as Failure);
+    }
+  });
+  return listen(server, options.address, 'roles');
 }
 
 /** Listens for clients: WebSocket over TLS. `limit` is the largest message. */
@@ -125,31 +146,35 @@ export async function serveClients(
   options: ServeOptions & { readonly limit: number },
   connected: (certificate: Uint8Array, channel: Channel) => void,
 ): Promise<Listener> {
-  const server = createHttpsServer(
-    { ...TLS, ...credentials(options.identity), requestCert: true, rejectUnauthorized: false },
-    (_, response) => {
-      response.writeHead(426).end();
-    },
-  );
+  const server = createHttpsServer(serving(options), (_, response) => {
+    response.writeHead(426).end();
+  });
   const sockets = new WebSocketServer({ noServer: true, maxPayload: options.limit, perMessageDeflate: false });
-  server.on('tlsClientError', () => {});
-  server.on('upgrade', (request, socket, head) => {
+  const admitted = new WeakMap<TLSSocket, ReturnType<typeof admit>>();
+  // Before the server's own listener: no byte of a stranger is read as HTTP.
+  server.prependListener('secureConnection', (socket: TLSSocket) => {
     socket.on('error', () => {});
     try {
-      const { name, fingerprint } = admit(request.socket as TLSSocket, options.allowed);
-      (request.socket as TLSSocket).setNoDelay(true);
-      sockets.handleUpgrade(request, socket, head, (ws: WebSocket) => {
-        connected(fingerprint, webSocketChannel(ws as unknown as WebSocketLike, name, options.timeout));
-      });
+      admitted.set(socket, admit(socket, options.allowed));
+      settle(socket);
     } catch (error) {
       socket.destroy();
       options.refused(error as Failure);
     }
   });
-  return listen(server, options.address, 'clients', () => {
-    for (const ws of sockets.clients) ws.terminate();
-    server.closeAllConnections();
+  server.on('upgrade', (request, socket, head) => {
+    const client = admitted.get(request.socket as TLSSocket);
+    if (client === undefined) {
+      socket.destroy();
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (ws: WebSocket) => {
+      const channel = webSocketChannel(ws as unknown as WebSocketLike, client.name, options.timeout);
+      void channel.closed.then(() => setTimeout(() => ws.terminate(), LINGER).unref());
+      connected(client.fingerprint, channel);
+    });
   });
+  return listen(server, options.address, 'clients');
 }
 
 export interface ConnectOptions {
@@ -217,7 +242,7 @@ function connectOnce(
           );
         }
         clearTimeout(timer);
-        socket.setNoDelay(true);
+        settle(socket);
         resolve(socket);
       } catch (error) {
         stop(error as Failure);

@@ -1,0 +1,150 @@
+/** What one client, or a stranger, may not do to a server: hold its sessions, fill its memory, keep others from being answered. */
+import { rm } from 'node:fs/promises';
+import { connect as connectPlain } from 'node:net';
+import { dirname } from 'node:path';
+import { connect } from 'node:tls';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { PeerError } from '../../common/errors.ts';
+import { encodeHeader, MessageChannel, type Channel } from '../../runtime/channel.ts';
+import { webSocketChannel, type WebSocketLike } from '../../runtime/client/websocket.ts';
+import { parseAddress } from '../../runtime/transport/deployment.ts';
+import { createIdentity } from '../../runtime/transport/identity.ts';
+import { connectPinned } from '../../runtime/transport/tls.ts';
+import { exportSmall } from '../support/small-program.ts';
+import { Served, type ServedOptions } from '../support/served.ts';
+
+const QUESTION = { ids: [2, 6, 7, 8, 3], types: [0, 0, 0, 0, 0] };
+
+let dir: string;
+beforeAll(async () => {
+  ({ dir } = await exportSmall(1));
+});
+afterAll(() => rm(dirname(dir), { recursive: true, force: true }));
+
+const running: Served[] = [];
+const serve = async (options: ServedOptions = {}): Promise<Served> => {
+  const served = await Served.start(dir, options);
+  running.push(served);
+  return served;
+};
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((served) => served.stop()));
+});
+
+/** The same channel, which does not close. */
+const held = (channel: Channel): Channel => ({
+  peer: channel.peer,
+  traffic: channel.traffic,
+  closed: channel.closed,
+  send: channel.send.bind(channel),
+  receive: channel.receive.bind(channel),
+  close: () => {},
+});
+
+describe('a client', () => {
+  it('that has its answer and does not hang up is hung up on', async () => {
+    const served = await serve({ timeout: 500 });
+    const channels = await served.connect();
+    const { answers } = await served.ask([held(channels[0]), held(channels[1])], [QUESTION]);
+    expect(answers.length).toBe(1);
+    await Promise.all(channels.map((channel) => channel.closed));
+  });
+
+  it('that does not agree to the end of its connection is cut off', async () => {
+    const served = await serve();
+    const { clients, fingerprint } = served.deployment.party0;
+    const socket = await connectPinned({
+      address: parseAddress(clients), identity: served.clients[0]!, pin: fingerprint, peer: 'party 0', patience: 2_000,
+    }); // prettier-ignore
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const upgrade = ['GET / HTTP/1.1', 'Host: x', 'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==', '', '']; // prettier-ignore
+    socket.write(upgrade.join('\r\n'));
+    await new Promise((resolve) => socket.once('data', resolve));
+    // a text message, which ends the session; then nothing but messages
+    socket.write(Uint8Array.of(0x81, 0x81, 0, 0, 0, 0, 0x78));
+    const more = setInterval(() => socket.write(Uint8Array.of(0x82, 0x81, 0, 0, 0, 0, 0x78)), 20);
+    socket.resume();
+    await closed;
+    clearInterval(more);
+    // within the half minute that a WebSocket has to agree
+  }, 20_000);
+});
+
+describe('sessions', () => {
+  it('find room at the assistant, as many as at the parties', async () => {
+    const served = await serve();
+    const all = await Promise.all(Array.from({ length: 40 }, () => served.connect()));
+    await Promise.all(all.map((channels) => served.untilInput(channels, 5)));
+    expect(served.lines).toEqual([]);
+  });
+});
+
+describe('a stranger', () => {
+  const addresses = ({ deployment }: Served) =>
+    [deployment.party0.clients, deployment.party0.peers, deployment.assistant.peers].map(parseAddress);
+
+  it('that connects and says nothing is cut off', async () => {
+    const served = await serve({ timeout: 300 });
+    const cut = addresses(served).map(
+      ({ host, port }) =>
+        new Promise((resolve) =>
+          connectPlain(port, host)
+            .on('error', () => {})
+            .once('close', resolve),
+        ),
+    );
+    await Promise.all(cut);
+  }, 20_000);
+
+  it('does not keep a server from ending', async () => {
+    const served = await serve();
+    const { host, port } = parseAddress(served.deployment.party0.peers);
+    const socket = connectPlain(port, host).on('error', () => {});
+    await new Promise((resolve) => socket.once('connect', resolve));
+    await served.stop();
+  }, 20_000);
+
+  it('is not read: neither with a certificate that nobody pinned nor without', async () => {
+    const served = await serve();
+    const { host, port } = parseAddress(served.deployment.party0.clients);
+    for (const credentials of [{}, await createIdentity('stranger')]) {
+      const said = await new Promise<string>((resolve) => {
+        let text = '';
+        const socket = connect({ host, port, rejectUnauthorized: false, ...credentials });
+        socket.on('error', () => {});
+        socket.on('data', (chunk) => (text += String(chunk)));
+        socket.once('close', () => resolve(text));
+        socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+      });
+      expect(said).toBe('');
+    }
+    expect(served.lines).toEqual([expect.stringMatching(/no certificate/), expect.stringMatching(/showed the certificate/)]); // prettier-ignore
+  });
+});
+
+describe('a channel of messages', () => {
+  const message = (payload: Uint8Array, sequence = 0): Uint8Array =>
+    Buffer.concat([encodeHeader('input', sequence, payload.length), payload]);
+
+  it('reads nothing any more once it has failed', async () => {
+    const channel = new MessageChannel('the client', 1_000, () => {}, () => {}); // prettier-ignore
+    channel.fail(new PeerError('over', 'x'));
+    channel.deliver(message(new Uint8Array(5)));
+    await expect(channel.receive(['input'], 5)).rejects.toThrow('over');
+  });
+
+  it('of a WebSocket takes little that nobody awaits, and as much as is due', async () => {
+    const open = (): { socket: WebSocketLike; channel: Channel } => {
+      const socket: WebSocketLike = { binaryType: '', send: () => {}, close: () => {}, onmessage: null, onclose: null, onerror: null }; // prettier-ignore
+      return { socket, channel: webSocketChannel(socket, 'the client', 1_000) };
+    };
+    const large = message(new Uint8Array(2 ** 20)).slice();
+    const due = open();
+    const awaited = due.channel.receive(['input'], 2 ** 20);
+    due.socket.onmessage!({ data: large.buffer });
+    expect((await awaited).payload.length).toBe(2 ** 20);
+    const ahead = open();
+    ahead.socket.onmessage!({ data: large.buffer });
+    await expect(ahead.channel.receive(['input'], 2 ** 20)).rejects.toThrow(/more than was asked for/);
+  });
+});
