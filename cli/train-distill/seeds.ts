@@ -5,6 +5,7 @@ import { InputError, RefusedError } from '../../common/errors.ts';
 import { readRunRecord, RUN_RECORD_FILE, type RunRecord } from '../../checkpoints/run-record.ts';
 import { defaultMetric } from '../../train/evaluate.ts';
 import { onError } from '../ui/colour.ts';
+import { interruptions, Stopped, type Interruption } from '../ui/interrupt.ts';
 import { writeWhole } from './evaluate.ts';
 import type { TrainingFlags } from './options.ts';
 import { printResult } from './training.ts';
@@ -50,26 +51,49 @@ async function seedsFolder(out: string): Promise<void> {
   throw new RefusedError(`${out}: holds ${strange}, so it is no folder of --seeds`, 'Choose another --out.');
 }
 
-/** Runs `train` once, or for every seed of `--seeds` that is not done yet, and prints what came of it. */
+/** A training by its flags, which holds signals while it has something to keep. */
+export type Train<F> = (flags: F, signal: Interruption) => Promise<Record<string, unknown>>;
+
+/**
+ * Runs `train` once, or for every seed of `--seeds` that is not done yet, and prints what came of it.
+ * @throws Stopped after a signal, where something is left to do
+ */
 export async function runAndPrint<F extends TrainingFlags>(
   head: Readonly<Record<string, string>>,
   flags: F,
-  train: (flags: F) => Promise<Record<string, unknown>>,
+  train: Train<F>,
+): Promise<void> {
+  const signal = interruptions('stopped before the first step; nothing is lost, and the same command goes on');
+  try {
+    await trainAll(head, flags, train, signal);
+  } finally {
+    signal.end();
+  }
+}
+
+async function trainAll<F extends TrainingFlags>(
+  head: Readonly<Record<string, string>>,
+  flags: F,
+  train: Train<F>,
+  signal: Interruption,
 ): Promise<void> {
   const { out, seeds } = flags;
-  if (seeds === undefined) return printResult({ ...head, ...(await train(flags)) }, flags.json);
+  if (seeds === undefined) return printResult({ ...head, ...(await train(flags, signal)) }, flags.json);
   if (flags.seed !== undefined) throw new InputError('--seed beside --seeds', 'Give one of them.');
   await seedsFolder(out);
   const records: RunRecord[] = [];
   for (const [i, seed] of seeds.entries()) {
     const folder = join(out, `seed-${seed}`);
     if (!flags.quiet) process.stderr.write(onError.bold(`Seed ${seed} (${i + 1} of ${seeds.length})\n`));
-    await train({ ...flags, seed, out: folder }).catch(async (error: unknown) => {
+    await train({ ...flags, seed, out: folder }, signal).catch(async (error: unknown) => {
       // Nothing stays of what came to nothing; a folder with runs is not removed by this.
       await rmdir(out).catch(() => undefined);
       throw error;
     });
     records.push(await readRunRecord(join(folder, RUN_RECORD_FILE)));
+    const code = signal.code();
+    if (code !== undefined && i + 1 < seeds.length)
+      throw new Stopped(`stopped after seed ${seed}; the same command goes on`, code);
   }
   const summary = summaryOf(records);
   await writeWhole(join(out, SUMMARY), `${JSON.stringify({ ...head, ...summary }, null, 2)}\n`);

@@ -22,6 +22,7 @@ import { overrideRecipe, type Recipe } from '../../train/recipe/recipe.ts';
 import { builtInRecipes, DEFAULT_RECIPE, findRecipe } from '../../train/recipe/recipes.ts';
 import { chooseShifts } from '../../train/shift.ts';
 import type { Model } from '../../train/stage.ts';
+import type { Interruption } from '../ui/interrupt.ts';
 import { progress } from '../ui/progress.ts';
 import { addOutput, addEngine, addTraining, numeric, overrides, trainingData, type TrainingFlags } from './options.ts';
 import { checkDtype, fittingLength } from './teacher.ts';
@@ -60,7 +61,7 @@ export async function studentRecipe(flags: StudentFlags): Promise<Recipe> {
   return flags.swapOnly ? { ...whole, stages: [] } : whole;
 }
 
-async function student(flags: StudentFlags): Promise<Record<string, unknown>> {
+async function student(flags: StudentFlags, signal: Interruption): Promise<Record<string, unknown>> {
   const began = new Date();
   await refuseExisting(flags);
   checkDtype(flags.dtype);
@@ -110,6 +111,7 @@ async function student(flags: StudentFlags): Promise<Record<string, unknown>> {
       layers: map.join(','),
     },
     began,
+    signal,
   });
 }
 

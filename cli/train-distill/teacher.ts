@@ -12,6 +12,7 @@ import { addOutput, addEngine, addTraining, overrides, trainingData, type Traini
 import { runAndPrint } from './seeds.ts';
 import { refuseExisting, trainAndSave } from './training.ts';
 import { onError } from '../ui/colour.ts';
+import type { Interruption } from '../ui/interrupt.ts';
 
 interface TeacherFlags extends TrainingFlags {
   readonly from: string;
@@ -22,7 +23,7 @@ interface TeacherFlags extends TrainingFlags {
 export const teacherRecipe = async (flags: TrainingFlags): Promise<Recipe> =>
   overrideRecipe(await findRecipe(flags.recipe, 'teacher', flags.task), overrides(flags));
 
-async function teacher(flags: TeacherFlags): Promise<Record<string, unknown>> {
+async function teacher(flags: TeacherFlags, signal: Interruption): Promise<Record<string, unknown>> {
   const began = new Date();
   await refuseExisting(flags);
   checkDtype(flags.dtype);
@@ -52,6 +53,7 @@ async function teacher(flags: TeacherFlags): Promise<Record<string, unknown>> {
     modelHash: { base: base.sha256 },
     config: { task: flags.task ?? 'file', labels: labels.join(',') },
     began,
+    signal,
   });
 }
 

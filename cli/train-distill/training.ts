@@ -16,7 +16,7 @@ import { runRecipe, type RunOptions, type RunPause } from '../../train/recipe/ru
 import { type Checkpoint, firstDifference, KEPT, WorkFolder } from '../../train/work-folder.ts';
 import { evaluationOf, measureRanges } from '../../train/report/measure.ts';
 import { Diverged, stageSteps, type Model } from '../../train/stage.ts';
-import { interruptions, Stopped } from '../ui/interrupt.ts';
+import { Stopped, type Interruption } from '../ui/interrupt.ts';
 import { progress, type Progress } from '../ui/progress.ts';
 import { version } from '../ui/run.ts';
 import type { TrainingFlags } from './options.ts';
@@ -46,6 +46,8 @@ export interface Training {
   /** Further facts for the record. */
   readonly config: Readonly<Record<string, string | number | number[][]>>;
   readonly began: Date;
+  /** Held while there is something to keep. */
+  readonly signal: Interruption;
 }
 
 /** Six digits are enough to draw a curve and keep the record readable. */
@@ -70,16 +72,27 @@ const versionsOf = (engine: Engine): Record<string, string> => ({
 
 /** What the record holds of the weights given besides metrics; nothing without labelled dev data. */
 async function examine(
-  { dev, engine, padId, flags }: Training,
+  { dev, engine, padId, flags, signal }: Training,
   model: Model,
 ): Promise<Pick<RunRecord, 'evaluation' | 'ranges'>> {
   if (dev?.targets === undefined) return {};
   const bar = progress('Examining the result on dev data', flags.quiet);
-  const logits = await predict(model, dev.encodings, engine, { padId });
-  const evaluation = evaluationOf(logits, dev.targets, model.config.labels);
-  const ranges = await measureRanges(model, dev.encodings, engine, { padId });
-  bar.succeed('Result examined on dev data');
-  return { evaluation, ranges };
+  const onProgress = (done: number, total: number): void => {
+    const code = signal.code();
+    // The checkpoint of the last step is there.
+    if (code !== undefined) throw new Stopped('stopped after the last step; the same command goes on', code);
+    bar.update(done, total);
+  };
+  try {
+    const logits = await predict(model, dev.encodings, engine, { padId, onProgress });
+    const evaluation = evaluationOf(logits, dev.targets, model.config.labels);
+    const ranges = await measureRanges(model, dev.encodings, engine, { padId, onProgress });
+    bar.succeed('Result examined on dev data');
+    return { evaluation, ranges };
+  } catch (error) {
+    bar.stop();
+    throw error;
+  }
 }
 
 /** What the run is, as its record has it, and everything that decides its bits. */
@@ -204,13 +217,22 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
     }
   }
   const work = new WorkFolder(`${flags.out}.partial`);
-  const last = await work.open(identityOf(t));
-  if (last !== undefined && !flags.quiet) {
-    process.stderr.write(onError.dim(`going on from stage ${last.run.stage + 1}, step ${last.run.at.step}\n`));
-  }
+  t.signal.hold();
   try {
-    const record = await trainIn(work, last, t);
-    return printed(flags.out, record);
+    const last = await work.open(identityOf(t));
+    if (last !== undefined && !flags.quiet) {
+      process.stderr.write(onError.dim(`going on from stage ${last.run.stage + 1}, step ${last.run.at.step}\n`));
+    }
+    return printed(flags.out, await trainOrClean(work, last, t));
+  } finally {
+    t.signal.release();
+  }
+}
+
+/** Trains in the folder, which goes if it has nothing to go on from. */
+async function trainOrClean(work: WorkFolder, last: Checkpoint | undefined, t: Training): Promise<RunRecord> {
+  try {
+    return await trainIn(work, last, t);
   } catch (error) {
     // Without a checkpoint there is nothing to go on from.
     if (!(await work.hasCheckpoint())) await work.remove();
@@ -227,13 +249,12 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
 }
 
 async function trainIn(work: WorkFolder, last: Checkpoint | undefined, t: Training): Promise<RunRecord> {
-  const { flags, recipe } = t;
+  const { flags, recipe, signal } = t;
   const started = last?.started ?? t.began.toISOString();
   const seconds = (): number => (last?.seconds ?? 0) + (Date.now() - t.began.getTime()) / 1000;
   const peakRssBytes = (): number => Math.max(last?.peakRssBytes ?? 0, peakRss());
   const keep = keeper(t, join(work.path, KEPT));
   const shown = watch(t);
-  const signal = interruptions();
   let saved = Date.now();
   const onPause = async (pause: RunPause): Promise<void> => {
     await keep?.(pause);
@@ -247,10 +268,7 @@ async function trainIn(work: WorkFolder, last: Checkpoint | undefined, t: Traini
       throw new Stopped(`stopped at ${where}; the same command goes on`, signal.code()!);
     }
   };
-  const result = await runRecipe({ ...t, from: last?.run, onPause, onStage: shown.onStage }).finally(() => {
-    signal.end();
-    shown.stop();
-  });
+  const result = await runRecipe({ ...t, from: last?.run, onPause, onStage: shown.onStage }).finally(shown.stop);
   shown.finish();
   const examined = await examine(t, result);
   const record: RunRecord = {

@@ -16,20 +16,26 @@ export class Stopped extends Error {
 }
 
 export interface Interruption {
-  /** Exit code of the first signal that came; undefined: none yet. */
+  /** Exit code of the first signal that came while held; undefined: none. */
   code(): number | undefined;
+  /** From now on the first signal is only noted, and a second one ends the process at once. */
+  hold(): void;
+  /** A signal ends the process at once again. */
+  release(): void;
   /** Signals do again what they did before. */
   end(): void;
 }
 
-/** From now on the first SIGINT or SIGTERM is only noted, and a second one ends the process at once. */
-export function interruptions(): Interruption {
+/** From now on SIGINT and SIGTERM end the process at once, with `line` on standard error, but while they are held. */
+export function interruptions(line: string): Interruption {
+  let held = false;
   let first: number | undefined;
   const restore = SIGNALS.map((signal) => {
     const before = process.rawListeners(signal) as NodeJS.SignalsListener[];
     const note = (): void => {
       const code = 128 + constants.signals[signal];
-      if (first !== undefined) process.exit(code);
+      if (!held) process.stderr.write(`${line}\n`);
+      if (!held || first !== undefined) process.exit(code);
       first = code;
     };
     process.removeAllListeners(signal);
@@ -39,5 +45,10 @@ export function interruptions(): Interruption {
       for (const listener of before) process.on(signal, listener);
     };
   });
-  return { code: () => first, end: () => restore.forEach((undo) => undo()) };
+  return {
+    code: () => first,
+    hold: () => void (held = true),
+    release: () => void (held = false),
+    end: () => restore.forEach((undo) => undo()),
+  };
 }

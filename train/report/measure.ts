@@ -8,7 +8,7 @@ import { Graph, greater, max, min, mul, reshape, where, type Node } from '../../
 import { softmaxShift, type ModelConfig } from '../../model/config.ts';
 import { parameterShapes } from '../../model/names.ts';
 import { ACTIVATION_INTERVAL, DENOMINATOR_INTERVAL, denominators } from '../loss/range-penalty.ts';
-import { argmax, type Tensors } from '../predict.ts';
+import { argmax, type PredictOptions, type Tensors } from '../predict.ts';
 
 export type Evaluation = NonNullable<RunRecord['evaluation']>;
 export type WireRange = NonNullable<RunRecord['ranges']>[number];
@@ -91,7 +91,11 @@ export async function measureRanges(
   model: { readonly config: ModelConfig; readonly tensors: Tensors },
   encodings: readonly Encoding[],
   engine: Engine,
-  { padId, texts = 256 }: { readonly padId: number; readonly texts?: number },
+  {
+    padId,
+    texts = 256,
+    onProgress,
+  }: Pick<PredictOptions, 'onProgress'> & { readonly padId: number; readonly texts?: number },
 ): Promise<WireRange[]> {
   const graph = new Graph();
   const measured = wires(model.config, graph);
@@ -106,12 +110,16 @@ export async function measureRanges(
   const low = measured.map(() => Infinity);
   const high = measured.map(() => -Infinity);
   try {
-    for (const batch of makeBatches(encodings.slice(0, texts), { batchSize: 32, seed: 0, shuffle: false, padId })) {
+    const looked = encodings.slice(0, texts);
+    let done = 0;
+    for (const batch of makeBatches(looked, { batchSize: 32, seed: 0, shuffle: false, padId })) {
       const results = await executable.run(bertFeeds(batch));
       for (let i = 0; i < measured.length; i++) {
         low[i] = Math.min(low[i]!, Number(results[`min.${i}`]!.data[0]));
         high[i] = Math.max(high[i]!, Number(results[`max.${i}`]!.data[0]));
       }
+      done += batch.batch;
+      onProgress?.(done, looked.length);
     }
   } finally {
     await executable.release();
