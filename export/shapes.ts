@@ -32,8 +32,12 @@ const SIZES: Readonly<Record<string, Size>> = {
 
 export const SHAPES: readonly string[] = Object.keys(SIZES);
 
-/** A classifier of two labels with 2Quad attention. @throws InputError for an unknown name */
-export function shapeConfig(name: string): ModelConfig {
+/** Attention that the masked suite runs. */
+export const ATTENTIONS = ['2quad', '2quad_centred'] as const;
+export type Attention = (typeof ATTENTIONS)[number];
+
+/** A classifier of two labels. @throws InputError for an unknown name */
+export function shapeConfig(name: string, softmaxAct: Attention = '2quad'): ModelConfig {
   const size = Object.hasOwn(SIZES, name) ? SIZES[name] : undefined;
   if (size === undefined) throw new InputError(`no shape ${name}`, `choose one of ${SHAPES.join(', ')}`);
   return {
@@ -47,7 +51,7 @@ export function shapeConfig(name: string): ModelConfig {
     type_vocab_size: 2,
     layer_norm_eps: 1e-12,
     hidden_act: 'gelu',
-    softmax_act: '2quad',
+    softmax_act: softmaxAct,
     softmax_c: 5,
     hidden_dropout_prob: 0,
     attention_probs_dropout_prob: 0,
@@ -68,6 +72,8 @@ export const TYPICAL = {
   norm2: { centred: 120, variance: [0.37, 30] },
   /** |q·k/√d|. */
   score: 24,
+  /** |Σ_j k_j| over the tokens, per token: the median layer of a centred MiniLM distilled on SST-2, at its longest texts. */
+  keySumPerToken: 2.5,
   /** Σ (s + c)² over the keys, per key; ratio 150 after margins. */
   denominatorPerKey: [1.1, 64],
   /** |Σ (s + c)² v| over the largest denominator. */
@@ -87,13 +93,13 @@ export const TYPICAL = {
 
 /**
  * What the weights of an ordinary trained model allow (`bounds`), of the same MiniLM with H = 384: its median layer. Norms of wider
- * models grow with √H, products of two with H.
+ * models grow with √H, products of two with H; centred scores may be twice as large.
  */
 const TYPICAL_BOUNDS = {
   hidden: 384,
   embedding: 3,
   score: 250,
-  key: 20,
+  key: 29,
   value: 20,
   norm1: 160,
   unit: 30,
@@ -102,13 +108,15 @@ const TYPICAL_BOUNDS = {
   logits: 8,
 };
 
+const centred = ({ softmax_act }: ModelConfig): boolean => softmax_act === '2quad_centred';
+
 /** `Bounds` of an ordinary trained model of this size, see `TYPICAL_BOUNDS`. */
 export function typicalBounds(config: ModelConfig): Bounds {
   const t = TYPICAL_BOUNDS;
   const { num_attention_heads: heads, intermediate_size: units, num_hidden_layers: layers } = config;
   const wider = Math.sqrt(config.hidden_size / t.hidden);
   const layer = {
-    score: new Array<number>(heads).fill(t.score * wider ** 2),
+    score: new Array<number>(heads).fill((centred(config) ? 2 : 1) * t.score * wider ** 2),
     key: t.key * wider,
     value: new Array<number>(heads).fill(t.value * wider),
     norm1: t.norm1 * wider,
@@ -155,6 +163,7 @@ export function typicalRanges(config: ModelConfig, tokens: number, longest = tok
       set(`${l}.D${scaled}`, least * tokens, most * longest, heads);
       set(`${l}.PV${scaled}`, 0, TYPICAL.context * most * longest, heads);
     }
+    if (centred(config)) set(`${l}.ksum`, 0, TYPICAL.keySumPerToken * longest);
     wires.set(`${l}.u`, u);
   }
   set('pool.u', -TYPICAL.pooler, TYPICAL.pooler);
@@ -182,7 +191,7 @@ export function shapePlan(config: ModelConfig, tokens: number, options: PlanOpti
     V: config.vocab_size,
     eps: config.layer_norm_eps,
     act: 'gelu',
-    normaliser: '2quad',
+    normaliser: centred(config) ? '2quad_centred' : '2quad',
     layers: Array.from({ length: config.num_hidden_layers }, (_, l) => ({ c: softmaxShift(config, l) })),
     bounds: typicalBounds(config),
   } as const;
@@ -205,7 +214,7 @@ function emptyTensors(config: ModelConfig): Folded {
   });
   const table = (name: string): number[] => parameterShapes(config).get(`bert.embeddings.${name}_embeddings.weight`)!;
   const layer = Object.entries({
-    Wq: [H + 1, H], Wk: [H + 1, H], Wv: [H + 1, H], Wo: [H, H], bo: [H], gamma: [H], gc: [H, 1], c: [A],
+    Wq: [H + 1, H], Wk: [centred(config) ? H : H + 1, H], Wv: [H + 1, H], Wo: [H, H], bo: [H], gamma: [H], gc: [H, 1], c: [A],
     W1: [H, F], b1: [F], W2: [F, H], M2: [H, H], b2: [H],
   }).map(([name, shape]) => [name, tensor(...shape)] as const); // prettier-ignore
   const layers = Array.from({ length: config.num_hidden_layers }, (_, l) =>

@@ -211,7 +211,7 @@ export function addExport(program: Command): void {
     )
     .option(
       '--hide-length <sizes>',
-      'pad every text to the next of these numbers of tokens, e.g. 32,64,128: the parties see which, not its own length (2quad students only)',
+      'pad every text to the next of these numbers of tokens, e.g. 32,64,128: the parties see which, not its own length',
       bucketList,
     )
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
-import { SHAPES, shapeConfig, shapePlan, shapeProgram } from '../../export/shapes.ts';
+import { ATTENTIONS, SHAPES, shapeConfig, shapePlan, shapeProgram, type Attention } from '../../export/shapes.ts';
 import { parseProgram } from '../../protocol/codec.ts';
 import { bucketOf } from '../../protocol/gates/padding.ts';
 import type { Program } from '../../protocol/program.ts';
@@ -20,6 +20,7 @@ interface Options extends Network {
   readonly plan: string;
   readonly guard: boolean;
   readonly hideLength?: readonly number[];
+  readonly softmaxAct?: Attention;
   readonly gates?: boolean;
   readonly json?: boolean;
 }
@@ -61,15 +62,17 @@ async function bundlePlan(dir: string): Promise<string | null> {
 }
 
 async function explain(dir: string | undefined, options: Options): Promise<void> {
-  const { shape, seq, batch, plan, guard, hideLength: buckets, gates, json } = options;
+  const { shape, seq, batch, plan, guard, hideLength: buckets, softmaxAct, gates, json } = options;
   if ((dir === undefined) === (shape === undefined))
     throw new InputError('give either a bundle or --shape', `--shape is one of ${SHAPES.join(', ')}`);
   if (shape === undefined && buckets !== undefined)
     throw new InputError('--hide-length of a bundle', 'Its export decided that; give --shape, or export again.');
+  if (shape === undefined && softmaxAct !== undefined)
+    throw new InputError('--softmax-act of a bundle', 'Its student decided that; give --shape.');
   let program: Program;
   if (shape === undefined) program = await bundleProgram(dir!);
   else {
-    const config = shapeConfig(shape);
+    const config = shapeConfig(shape, softmaxAct);
     program = shapeProgram(config, shapePlan(config, seq, { ...planOf(plan), guard, ...(buckets && { buckets }) }));
   }
   const length = bucketOf(seq, program.buckets);
@@ -81,33 +84,29 @@ async function explain(dir: string | undefined, options: Options): Promise<void>
     const source =
       shape === undefined
         ? { bundle: dir, plan: await bundlePlan(dir!) }
-        : { shape, plan, guard, ...(buckets && { buckets }) };
+        : { shape, plan, guard, ...(buckets && { buckets }), ...(softmaxAct && { softmaxAct }) };
     const parts = { layers: timed(layers), kinds: timed(kinds), ...(gates ? { gates: timed(every) } : {}) };
     process.stdout.write(`${JSON.stringify({ ...source, seq, batch, ...rest, ...parts, ...times })}\n`);
     return;
   }
   process.stdout.write(
-    text(explained, times, options) +
-      (program.buckets === undefined ? '' : hiding(program, explained, seq)) +
-      (shape !== undefined && buckets !== undefined ? CENTRED : ''),
+    text(explained, times, options) + (program.buckets === undefined ? '' : hiding(program, explained, seq)),
   );
 }
 
 const size = (amount: number): string =>
   amount === 0 ? '' : amount < 1e6 ? `${(amount / 1e3).toFixed(1)} kB` : `${(amount / 1e6).toFixed(2)} MB`;
-/** What hiding the length costs a text of `seq` tokens: the padding, and the gates that are there for it. */
-function hiding(program: Program, explained: Explained, seq: number): string {
-  const own = explained.gates.filter(({ name }) => name.startsWith('mu'));
-  const sum = (of: (part: Part) => number): string => size(own.reduce((total, part) => total + of(part), 0));
+/** What hiding the length costs a text of `seq` tokens: the padding, and the mean of centred scores. */
+function hiding(program: Program, { lengths, hiding: added }: Explained, seq: number): string {
+  const { padding, mean } = added!;
   return (
-    `lengths are hidden inside buckets of ${program.buckets!.join(', ')} tokens: a text of ${seq} costs what one of ${explained.lengths[0]} does; ` +
-    `the padding factor itself ${sum((p) => p.sentBytes)} sent, ${sum((p) => p.dealtBytes)} dealt; guards of token rows have twice the tables\n`
+    `lengths are hidden inside buckets of ${program.buckets!.join(', ')} tokens: a text of ${seq} costs what one of ${lengths[0]} does; ` +
+    `the padding factor itself ${size(padding.sentBytes)} sent, ${size(padding.dealtBytes)} dealt; guards of token rows have twice the tables\n` +
+    (mean === undefined
+      ? ''
+      : `scores are centred over a number of tokens that stays hidden: ${mean.rounds} rounds more, ${size(mean.sentBytes)} sent, ${size(mean.dealtBytes)} dealt\n`)
   );
 }
-
-/** A shape has 2Quad attention; not every student can be exported as it is shown. */
-const CENTRED =
-  'centred scores need the number of tokens: export-shares refuses --hide-length for a student with softmax_act 2quad_centred\n';
 
 const millions = (count: number): string => (count === 0 ? '' : `${(count / 1e6).toFixed(1)} M`);
 
@@ -163,6 +162,7 @@ export function addExplainCommand(program: Command): void {
       'a shape whose texts are padded to the next of these numbers of tokens, e.g. 32,64,128, as of export-shares',
       bucketList,
     )
+    .addOption(new Option('--softmax-act <name>', 'attention of a shape (default: 2quad)').choices(ATTENTIONS))
     .addOption(
       new Option('--rtt <time>', 'round trip between roles').argParser(quantity('us', 'ms', 's')).default(0.01, '10ms'),
     )
@@ -177,6 +177,7 @@ export function addExplainCommand(program: Command): void {
 Examples:
   secure-infer explain bundles --seq 64
   secure-infer explain --shape bert-base --seq 100 --hide-length 64,128
+  secure-infer explain --shape bert-base --seq 100 --hide-length 128 --softmax-act 2quad_centred
   secure-infer explain --shape bert-base --seq 128 --rtt 40ms --bandwidth 100Mbit --json
 `,
     )

@@ -48,13 +48,28 @@ export interface Explained {
   readonly layers: readonly Part[];
   readonly kinds: readonly Part[];
   readonly gates: readonly Part[];
+  readonly hiding?: Hiding;
+}
+
+/** What hidden lengths add, guards of token rows (twice the tables) and inverses times μ apart. */
+export interface Hiding {
+  /** The client's bits, and μ as an operand. */
+  readonly padding: Part;
+  /** Centred scores: the mean of the keys over the real tokens, from the look-up of 1/n to the keys less it. */
+  readonly mean?: Part;
+}
+
+/** Which part of hiding lengths a gate is, by its name; undefined for what public lengths have too. */
+function hidingPart(name: string): 'padding' | 'mean' | undefined {
+  if (['mu', 'mu.bits', 'mu.share'].includes(name)) return 'padding';
+  return name.startsWith('mu.') || /^\d+\.(o_)?K(sum|mean)/.test(name) ? 'mean' : undefined;
 }
 
 /** The layer a gate belongs to, by its name. */
 function layerOf(name: string): string {
   const [, layer] = /^(\d+)\./.exec(name) ?? [];
   if (layer !== undefined) return `layer ${layer}`;
-  return name.startsWith('emb') ? 'embedding' : 'classifier';
+  return name.startsWith('emb') || name.startsWith('mu') ? 'embedding' : 'classifier';
 }
 
 const bytes = (bits: number): number => Math.ceil(bits / 8);
@@ -66,27 +81,30 @@ export function explainProgram(program: Program, dims: Dims): Explained {
   const seen = new Set<string>();
   const each = parts.map(({ cost, gate }) => ({ cost, gate, weights: weightBytes(program, gate, seen) }));
   const depth = (wires: readonly number[]): number => Math.max(0, ...wires.map((wire) => gates[wire]!.depth));
-  const group = (key: (gate: Gate) => string, rounds: (own: typeof each) => number): Part[] => {
+  const part = (name: string, own: typeof each, rounds: number): Part => {
+    const sum = (of: (cost: GateCost['cost']) => number): number => own.reduce((s, { cost }) => s + of(cost.cost), 0);
+    return {
+      name,
+      gates: own.length,
+      rounds,
+      sentBytes: bytes(sum((c) => c.openedBits)),
+      dealtBytes: bytes(sum((c) => c.dealtBits)),
+      clientBytes: bytes(sum((c) => c.clientBits)),
+      multiplyAdds: sum((c) => c.multiplyAdds.party0),
+      weightBytes: own.reduce((s, { weights }) => s + weights, 0),
+      wireBytes: own.reduce((s, { gate, cost }) => s + wireBytes(gate, cost.n, dims), 0),
+    };
+  };
+  const split = (key: (gate: Gate) => string | undefined): Map<string, typeof each> => {
     const groups = new Map<string, typeof each>();
     for (const one of each) {
       const name = key(one.gate);
-      groups.set(name, [...(groups.get(name) ?? []), one]);
+      if (name !== undefined) groups.set(name, [...(groups.get(name) ?? []), one]);
     }
-    return [...groups].map(([name, own]) => {
-      const sum = (of: (cost: GateCost['cost']) => number): number => own.reduce((s, { cost }) => s + of(cost.cost), 0);
-      return {
-        name,
-        gates: own.length,
-        rounds: rounds(own),
-        sentBytes: bytes(sum((c) => c.openedBits)),
-        dealtBytes: bytes(sum((c) => c.dealtBits)),
-        clientBytes: bytes(sum((c) => c.clientBits)),
-        multiplyAdds: sum((c) => c.multiplyAdds.party0),
-        weightBytes: own.reduce((s, { weights }) => s + weights, 0),
-        wireBytes: own.reduce((s, { gate, cost }) => s + wireBytes(gate, cost.n, dims), 0),
-      };
-    });
+    return groups;
   };
+  const group = (key: (gate: Gate) => string, rounds: (own: typeof each) => number): Part[] =>
+    [...split(key)].map(([name, own]) => part(name, own, rounds(own)));
   const opened = (own: typeof each): number => new Set(own.filter(({ cost }) => cost.cost.rounds > 0).map(({ cost }) => cost.depth)).size; // prettier-ignore
   // Guards run beside: the way through a part is from what it reads to what others read of it.
   const added = (own: typeof each): number => {
@@ -97,6 +115,14 @@ export function explainProgram(program: Program, dims: Dims): Explained {
     const left = wires(outside, true);
     if (inside.has(program.gates[program.output]!)) left.push(program.output);
     return depth(left) - depth(wires([...inside], false));
+  };
+  const hidden = split((gate) => hidingPart(gate.name));
+  const [padding, mean] = [hidden.get('padding'), hidden.get('mean')];
+  // the layers' own parts follow each other; 1/n is there before the first of them asks for it
+  const inLayers = [...split((gate) => (hidingPart(gate.name) === 'mean' && !gate.name.startsWith('mu.') ? layerOf(gate.name) : undefined)).values()]; // prettier-ignore
+  const hiding: Hiding | undefined = padding && {
+    padding: part('padding factor', padding, 0),
+    ...(mean && { mean: part('mean of the keys', mean, inLayers.reduce((s, own) => s + added(own), 0)) }), // prettier-ignore
   };
   return {
     suite: program.suite,
@@ -110,6 +136,7 @@ export function explainProgram(program: Program, dims: Dims): Explained {
     layers: group((gate) => layerOf(gate.name), added),
     kinds: group((gate) => gate.op, opened),
     gates: group((gate) => gate.name, opened),
+    ...(hiding && { hiding }),
   };
 }
 

@@ -89,7 +89,7 @@ describe('the command', () => {
     expect(compact.dealtBytes).toBeLessThan(json.dealtBytes);
   });
 
-  it('hides the lengths of a shape: a text costs what its bucket does, and centred scores are named', async () => {
+  it('hides the lengths of a shape: a text costs what its bucket does', async () => {
     const hidden = ['--shape', 'bert-tiny', '--hide-length', '16,32', '--json'];
     const [small, bucket, larger] = await Promise.all(
       ['9', '16', '20'].map(async (seq) => JSON.parse((await secureInfer('explain', '--seq', seq, ...hidden)).out)),
@@ -102,10 +102,35 @@ describe('the command', () => {
     expect(out).toMatch(
       /hidden inside buckets of 16, 32 tokens: a text of 9 costs what one of 16 does; the padding factor itself [\d.]+ kB sent/,
     );
-    expect(out).toMatch(/refuses --hide-length for a student with softmax_act 2quad_centred/);
+    expect(out).not.toMatch(/centred/);
     const above = await secureInfer('explain', '--shape', 'bert-tiny', '--seq', '40', '--hide-length', '16,32');
     expect([above.code, above.out]).toEqual([2, '']);
     expect(above.err).toMatch(/a largest bucket of 32 tokens/);
+  });
+
+  it('says what hidden lengths add to centred scores: a round a layer, and what the mean of the keys takes', async () => {
+    const shape = ['--shape', 'bert-tiny', '--seq', '16', '--softmax-act', '2quad_centred'];
+    const [open, hidden] = await Promise.all(
+      [[], ['--hide-length', '16,32']].map(async (more) => JSON.parse((await secureInfer('explain', ...shape, ...more, '--gates', '--json')).out)),
+    ); // prettier-ignore
+    expect([open.rounds, open.hiding]).toEqual([15 * 2 + 7, undefined]);
+    expect(hidden.rounds).toBe(16 * 2 + 7);
+    expect(hidden.layers.map(({ rounds }: Part) => rounds)).toEqual([4, 16, 16, 3]);
+    const { mean, padding } = hidden.hiding as { mean: Part; padding: Part };
+    expect([mean.rounds, padding.rounds]).toEqual([2, 0]);
+    // every opening of an n of 32 tokens: 6 bits, 1/n and its products; of two layers a sum of 128 columns each
+    const own = (hidden.gates as Part[]).filter(({ name }) => /^mu\.(n|inv|o_inv|w)|^\d\.(o_)?K(sum|mean)/.test(name));
+    expect(own.length).toBe(mean.gates);
+    expect(own.filter(({ rounds }) => rounds > 0).map(({ name }) => name)).toEqual(['mu.inv', 'mu.o_inv', 'mu.w', '0.o_Ksum', '1.o_Ksum']); // prettier-ignore
+    for (const of of ['sentBytes', 'dealtBytes'] as const)
+      expect(Math.abs(own.reduce((sum, part) => sum + part[of], 0) - mean[of])).toBeLessThanOrEqual(own.length);
+    const { out } = await secureInfer('explain', ...shape, '--hide-length', '16,32');
+    expect(out).toMatch(
+      /scores are centred over a number of tokens that stays hidden: 2 rounds more, [\d.]+ kB sent, [\d.]+ kB dealt/,
+    );
+    const wrong = await secureInfer('explain', '--shape', 'bert-tiny', '--softmax-act', 'softmax');
+    expect(wrong.code).toBe(2);
+    expect(wrong.err).toMatch(/2quad, 2quad_centred/);
   });
 
   it('takes a bundle, or one role’s folder of it, and says what people read', async () => {

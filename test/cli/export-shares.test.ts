@@ -64,14 +64,27 @@ describe('export-shares', () => {
     expect(logits).toHaveLength(2);
   });
 
-  it('--hide-length: buckets for every role, costs of the bucket, and centred scores refused before anything is calibrated', async () => {
-    const hide = ['--calibrate-size', '60', '--cost-length', '5', '--json', '--hide-length'];
-    const result = JSON.parse(await command(...base('plain', 'hidden'), ...hide, '8,12')) as Record<string, unknown>;
-    expect(result).toMatchObject({ buckets: [8, 12], longest: 12, measured: { refused: 0 }, cost: { tokens: 8, rounds: 15 * 2 + 7 } }); // prettier-ignore
-    const { client } = await readBundle(join(at('hidden'), 'client'), 'client');
-    expect(client.padding?.buckets).toEqual([8, 12]);
-    expect(client.padding?.gate).toBe(0);
-    await expect(command(...base('student', 'never'), ...hide, '8,12')).rejects.toThrow(/^plan: centred scores/);
+  it.each([
+    ['plain', 15],
+    ['student', 16],
+  ])(
+    '--hide-length of the %s student: buckets for every role, costs of the bucket, the error measured',
+    async (model, rounds) => {
+      const out = `hidden-${model}`;
+      const hide = ['--calibrate-size', '60', '--cost-length', '5', '--json', '--hide-length'];
+      const result = JSON.parse(await command(...base(model, out), ...hide, '8,12')) as Record<string, unknown>;
+      expect(result).toMatchObject({ buckets: [8, 12], longest: 12, measured: { refused: 0 }, cost: { tokens: 8, rounds: rounds * 2 + 7 } }); // prettier-ignore
+      const { maxError } = result['measured'] as { maxError: number };
+      expect(maxError).toBeGreaterThan(0);
+      expect(maxError).toBeLessThan(0.02);
+      const { client } = await readBundle(join(at(out), 'client'), 'client');
+      expect(client.padding?.buckets).toEqual([8, 12]);
+      expect(client.padding?.gate).toBe(0);
+    },
+  );
+
+  it('--hide-length: refuses buckets above the positions of the model, and such as do not ascend', async () => {
+    const hide = ['--calibrate-size', '60', '--json', '--hide-length'];
     await expect(command(...base('plain', 'never'), ...hide, '8,17')).rejects.toThrow(InputError);
     await expect(command(...base('plain', 'never'), ...hide, '12,8')).rejects.toThrow(/ascending/);
     expect(existsSync(at('never'))).toBe(false);
