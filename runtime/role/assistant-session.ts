@@ -38,7 +38,7 @@ export interface AssistantOptions {
 
 interface Waiting {
   readonly channel: Channel;
-  readonly open: Open;
+  readonly request: OpenRequest;
   /** The session is over for the first party too. */
   resolve(): void;
   reject(error: Failure): void;
@@ -121,12 +121,15 @@ export class Assistant {
     try {
       both = this.#sessions.both(party, request);
     } catch (error) {
-      this.#waiting.delete(key);
-      first?.reject(error as Failure);
+      if (first !== undefined) {
+        this.#waiting.delete(key);
+        this.#sessions.abandon(first.request);
+        first.reject(error as Failure);
+      }
       throw error;
     }
     if (!both) {
-      await this.#wait(key, channel, open, request);
+      await this.#wait(key, channel, request);
       return;
     }
     this.#waiting.delete(key);
@@ -142,11 +145,11 @@ export class Assistant {
   }
 
   /** The first of the two parties: done when the second one's session is. */
-  async #wait(key: string, channel: Channel, open: Open, request: OpenRequest): Promise<void> {
+  async #wait(key: string, channel: Channel, request: OpenRequest): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#waiting.set(key, { channel, open, resolve, reject });
+        this.#waiting.set(key, { channel, request, resolve, reject });
         const seconds = this.#options.patience / 1000;
         // Once the second party has opened, this one may hang up (party 0 does: it needs no more than its seed).
         const alone = (reason: Failure): void => {

@@ -67,7 +67,7 @@ export async function startAssistant(
         sessions.report(
           new RefusedError(`too many sessions at once: ${name} was turned away`, 'let it ask again later'),
         );
-      } else sessions.start(() => assistant.serve(name === 'party 0' ? 0 : 1, channel).then(options.served));
+      } else sessions.start(name, () => assistant.serve(name === 'party 0' ? 0 : 1, channel).then(options.served));
     },
   );
   return sessions.running([listener]);

@@ -16,7 +16,14 @@ import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Hello } from '../wire.t
 import { MAX_TEXTS, MAX_TOKENS } from './admission.ts';
 import type { Links, Observer, ServedModel, Watch } from './party-options.ts';
 import { serveSession } from './party-session.ts';
-import { sessionFields, Sessions, type RoleOptions, type Running } from './server.ts';
+import {
+  MAX_SESSIONS,
+  MAX_SESSIONS_OF_ONE,
+  sessionFields,
+  Sessions,
+  type RoleOptions,
+  type Running,
+} from './server.ts';
 
 /** Party 1's connections that wait for their client at party 0, and sessions of party 0 that wait for party 1. */
 class Meeting {
@@ -201,14 +208,16 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
   }
   const address = parseAddress(bundle.party === 0 ? deployment.party0.clients : deployment.party1.clients);
   const allowed = new Map(deployment.clients.map((pin) => [pin, 'the client']));
+  const mostOfOne = allowed.size > 1 ? MAX_SESSIONS_OF_ONE : MAX_SESSIONS;
   try {
     listeners.push(
       await serveClients({ ...serving, address, allowed, limit: clientLimit(model) }, (clientCertificate, client) => {
-        if (sessions.full) {
+        const pin = hex(clientCertificate);
+        const begun = sessions.of(pin);
+        if (sessions.full || begun >= mostOfOne) {
           client.close();
-          sessions.report(
-            new RefusedError('too many sessions at once: a client was turned away', 'let it ask again later'),
-          );
+          const turned = `a client with ${begun} of them was turned away (${pin})`;
+          sessions.report(new RefusedError(`too many sessions at once: ${turned}`, 'let it ask again later'));
           return;
         }
         const links: Links = { client, clientCertificate, peer, assistant };
@@ -220,7 +229,7 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
           ...(observer === undefined ? {} : { observer }),
           ...(budget === undefined ? {} : { budget }),
         };
-        sessions.start(() => serveSession(model, data, links, { certificates, entropy, burnt, ...extra }));
+        sessions.start(pin, () => serveSession(model, data, links, { certificates, entropy, burnt, ...extra }));
       }),
     );
   } catch (error) {

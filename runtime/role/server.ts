@@ -34,12 +34,16 @@ export interface Running {
 /** Sessions at once; more are turned away. */
 export const MAX_SESSIONS = 64;
 
+/** Sessions of one client at once, where a deployment has several. */
+export const MAX_SESSIONS_OF_ONE = MAX_SESSIONS / 4;
+
 /** Sessions under way at a server: a limit on their number, one line for each that fails. */
 export class Sessions {
   readonly #options: RoleOptions;
   readonly #who: string;
   readonly #most: number;
-  readonly #running = new Set<Promise<void>>();
+  /** With whom each is. */
+  readonly #running = new Map<Promise<void>, string>();
 
   constructor(who: string, options: RoleOptions, most = MAX_SESSIONS) {
     this.#who = who;
@@ -51,15 +55,20 @@ export class Sessions {
     return this.#running.size >= this.#most;
   }
 
-  /** Runs one session; its failure becomes one line, never the end of the server. */
-  start(serve: () => Promise<unknown>): void {
+  /** How many are with `peer`. */
+  of(peer: string): number {
+    return [...this.#running.values()].filter((one) => one === peer).length;
+  }
+
+  /** Runs one session, with `peer`; its failure becomes one line, never the end of the server. */
+  start(peer: string, serve: () => Promise<unknown>): void {
     const session: Promise<void> = serve()
       .then(
         () => {},
         (error: unknown) => this.report(error),
       )
       .finally(() => this.#running.delete(session));
-    this.#running.add(session);
+    this.#running.set(session, peer);
   }
 
   report(error: unknown): void {
@@ -78,7 +87,7 @@ export class Sessions {
         for (const listener of listeners) listener.stop();
         let timer: ReturnType<typeof setTimeout> | undefined;
         const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, grace)));
-        await Promise.race([Promise.all(this.#running), late]);
+        await Promise.race([Promise.all(this.#running.keys()), late]);
         clearTimeout(timer);
         await Promise.all(listeners.map((listener) => listener.close()));
       },

@@ -4,12 +4,16 @@ import { connect as connectPlain } from 'node:net';
 import { dirname } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { PeerError } from '../../common/errors.ts';
-import { encodeHeader, MessageChannel, type Channel } from '../../runtime/channel.ts';
+import { PeerError, RefusedError } from '../../common/errors.ts';
+import { channelPair, encodeHeader, MessageChannel, type Channel } from '../../runtime/channel.ts';
 import { webSocketChannel, type WebSocketLike } from '../../runtime/client/websocket.ts';
+import { sessionContext, sessionId, SYSTEM_ENTROPY } from '../../runtime/keys.ts';
+import { MAX_SESSIONS_OF_ONE } from '../../runtime/role/server.ts';
 import { parseAddress } from '../../runtime/transport/deployment.ts';
 import { createIdentity } from '../../runtime/transport/identity.ts';
 import { connectPinned } from '../../runtime/transport/tls.ts';
+import { encodeOpen } from '../../runtime/wire.ts';
+import { CERTIFICATES, keep, readBundles, REFERENCE } from '../support/conversation.ts';
 import { exportSmall } from '../support/small-program.ts';
 import { Served, type ServedOptions } from '../support/served.ts';
 
@@ -76,6 +80,52 @@ describe('sessions', () => {
     const all = await Promise.all(Array.from({ length: 40 }, () => served.connect()));
     await Promise.all(all.map((channels) => served.untilInput(channels, 5)));
     expect(served.lines).toEqual([]);
+  });
+});
+
+describe('of several clients', () => {
+  it('one cannot take all sessions', async () => {
+    const served = await serve({ clients: 2 });
+    const taken = await Promise.all(Array.from({ length: MAX_SESSIONS_OF_ONE }, () => served.connect(0)));
+    await Promise.all(taken.map((channels) => served.untilInput(channels, 5)));
+    const more = await served.connect(0);
+    await Promise.all(more.map((channel) => channel.closed));
+    expect(served.lines).toEqual(
+      more.map(() => expect.stringMatching(/too many sessions at once: a client with 16 of them/)),
+    );
+    const { answers } = await served.ask(await served.connect(1), [QUESTION], 1);
+    expect(answers.length).toBe(1);
+  });
+});
+
+describe('the assistant', () => {
+  it('forgets what was opened under one name for two sessions: the name can be used again', async () => {
+    const bundles = await readBundles(dir);
+    const { assistant, models } = keep(bundles, { entropy: SYSTEM_ENTROPY, timeout: 5_000 });
+    const session = { ...models[0].session, lengths: [5] };
+    /** A party's OPEN of session `number`, all under one name. */
+    const open = (party: 0 | 1, number: number): Uint8Array => {
+      const nonce = (who: number): Uint8Array => new Uint8Array(32).fill(16 * number + who);
+      const nonces = { client: nonce(0), party0: nonce(1), party1: nonce(2) };
+      const ctx = sessionContext(session, CERTIFICATES);
+      const hello = { session, reference: REFERENCE, client: CERTIFICATES.client };
+      return encodeOpen({ hello, check: models[party].check, ctx, sid: sessionId(ctx, nonces), nonces });
+    };
+    const connect = (party: 0 | 1, number: number): { end: Promise<unknown>; channel: Channel } => {
+      const [channel, other] = channelPair(`party ${party}`, 'the assistant', 5_000);
+      const end = assistant.serve(party, other).catch((error: unknown) => error);
+      void channel.send('open', open(party, number));
+      return { end, channel };
+    };
+    // Party 0 opens both sessions, then party 1 does.
+    for (const party of [0, 1] as const) {
+      const ends = [connect(party, 1).end, connect(party, 2).end];
+      for (const end of ends) expect(await end).toBeInstanceOf(RefusedError);
+    }
+    const [a, b] = [connect(0, 3), connect(1, 3)];
+    for (const { channel } of [a, b]) expect((await channel.receive(['seed'], 32)).payload.length).toBe(32);
+    for (const { channel } of [a, b]) channel.close();
+    await Promise.all([a.end, b.end]);
   });
 });
 
