@@ -41,8 +41,8 @@ const RANGE = z.strictObject({
   layer: count,
   min: number,
   max: number,
-  /** Where the secured path wants the values. */
-  interval: z.tuple([number, number]).optional(),
+  /** Where the secured path wants the values; without a least one, null. */
+  interval: z.tuple([number.nullable(), number]).optional(),
 });
 
 const SCHEMA = z.strictObject({

@@ -62,6 +62,7 @@ export function studentRecord(seed = 1, change: Partial<RunRecord> = {}): RunRec
       { wire: 'input of the activation', layer: 0, min: -4.5, max: 3.5, interval: [-5, 4] },
       { wire: 'input of the activation', layer: 1, min: -16.75, max: 26.9, interval: [-5, 4] },
       { wire: 'attention scores', layer: 0, min: -41.5, max: 43.2 },
+      { wire: 'log₂ of the variance of the LayerNorm after the feed-forward part', layer: 0, min: -1.9, max: 7.2, interval: [null, 4] }, // prettier-ignore
     ],
     ...change,
   };

@@ -5,6 +5,7 @@ import { createEngine } from '../../engine/onnxruntime.ts';
 import { measureRanges } from '../../train/report/measure.ts';
 import { GOLDEN_DIR, caseFolders } from '../support/golden.ts';
 import { caseConfig, GoldenCase, type CaseJson } from '../support/golden-case.ts';
+import { residualVariance } from '../support/residual-variance.ts';
 
 /** Cases whose mask is what a tokeniser gives: real tokens, then padding. */
 const padsRight = ({ batch, length, mask }: { batch: number; length: number; mask: Int32Array }): boolean =>
@@ -53,6 +54,18 @@ describe.runIf(GOLDEN_DIR !== undefined)('ranges are those of the golden scores'
         const of = (wire: string) => ranges.find((range) => range.layer === layer && range.wire.startsWith(wire));
         expect(Math.abs(of('attention scores')!.min - Math.min(...scores))).toBeLessThanOrEqual(tolerance);
         expect(Math.abs(of('attention scores')!.max - Math.max(...scores))).toBeLessThanOrEqual(tolerance);
+        const { variances, error } = residualVariance(golden, layer, lengths);
+        const after = ranges.find((range) => range.layer === layer && range.wire.endsWith('LayerNorm after attention'));
+        for (const [seen, v] of [
+          [after!.min, Math.min(...variances)],
+          [after!.max, Math.max(...variances)],
+        ] as const) {
+          // |d log₂(v + ε)| ≤ 2·error·√v / (ln 2 · (v + ε)); the last term is the rounding of the logarithm itself.
+          const total = v + config.layer_norm_eps;
+          expect(Math.abs(seen - Math.log2(total))).toBeLessThanOrEqual(
+            (2 * error * Math.sqrt(v)) / (Math.LN2 * total) + 2 ** -20,
+          );
+        }
         const found = of('log₂ of the 2Quad denominator');
         if (normaliser === 'softmax') {
           expect(found).toBeUndefined();

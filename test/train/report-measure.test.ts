@@ -54,7 +54,7 @@ describe('activation ranges', () => {
     }));
     const engine = createEngine({ threads: 1 });
     const ranges = await measureRanges({ config, tensors }, encodings, engine, { padId: 0 });
-    expect(ranges.length).toBe(3 * config.num_hidden_layers);
+    expect(ranges.length).toBe(5 * config.num_hidden_layers);
     const size = config.hidden_size / config.num_attention_heads;
     for (const { wire, layer, min, max, interval } of ranges) {
       if (wire === 'input of the activation') {
@@ -65,12 +65,44 @@ describe('activation ranges', () => {
         // size · 2 · 3 / √size, in float32.
         expect(min).toBeCloseTo(6 * Math.sqrt(size), 4);
         expect(max).toBeCloseTo(6 * Math.sqrt(size), 4);
-      } else {
+      } else if (wire.startsWith('log₂ of the 2Quad')) {
         // Equal scores less their mean are 0: D/n = c², which is 25 where c is 5.
         expect(min).toBeCloseTo(Math.log2(25), 4);
         expect(max).toBeCloseTo(Math.log2(25), 4);
       }
     }
+  });
+
+  it('give the variances that both LayerNorms divide by', async () => {
+    const config = tinyConfig();
+    const tensors = tinyTensors(config);
+    // Neither part adds anything to the residual stream: each LayerNorm sees what the one before gave, of variance γ².
+    for (const [name, { data }] of tensors) if (/\.output\.dense\./.test(name)) data.fill(0);
+    const norms = ['bert.embeddings.LayerNorm'];
+    for (let layer = 0; layer < config.num_hidden_layers; layer++)
+      for (const part of ['attention.output', 'output']) norms.push(`bert.encoder.layer.${layer}.${part}.LayerNorm`);
+    norms.forEach((name, i) => {
+      tensors.get(`${name}.weight`)!.data.fill(3 * 2 ** i);
+      tensors.get(`${name}.bias`)!.data.fill(0.5 - i);
+    });
+    const encodings = [3, 9, 4].map((n) => ({
+      ids: Array.from({ length: n }, (_, i) => 2 + i),
+      types: Array<number>(n).fill(0),
+    }));
+    const ranges = await measureRanges({ config, tensors }, encodings, createEngine({ threads: 1 }), { padId: 0 });
+    const variances = ranges.filter(({ wire }) => wire.includes('variance'));
+    expect(variances.map(({ wire, layer }) => [wire.split(' ').at(-1), layer])).toEqual(
+      Array.from({ length: config.num_hidden_layers }, (_, layer) => [
+        ['attention', layer],
+        ['part', layer],
+      ]).flat(),
+    );
+    variances.forEach(({ min, max, interval }, i) => {
+      expect(interval).toEqual([null, 4]);
+      // A variance of γ² but for the first LayerNorm's ε, over its own variance, and float32's rounding.
+      expect(min).toBeCloseTo(2 * Math.log2(3 * 2 ** i), 4);
+      expect(max).toBeCloseTo(2 * Math.log2(3 * 2 ** i), 4);
+    });
   });
 
   it('look at no more texts than told', async () => {

@@ -5,7 +5,7 @@ import { duration, seedGroups, settings } from '../../train/report/compare.ts';
 import { smooth, thin } from '../../train/report/curves.ts';
 import { lineChart } from '../../train/report/line-chart.ts';
 import { h } from '../../train/report/markup.ts';
-import { rangeBars, residuals, scatter } from '../../train/report/plots.ts';
+import { leaves, rangeBars, residuals, scatter, type WireRange } from '../../train/report/plots.ts';
 import { reportHtml } from '../../train/report/report.ts';
 import { linearAxis, logAxis, show } from '../../train/report/scale.ts';
 import { COLOURS } from '../../train/report/style.ts';
@@ -170,6 +170,23 @@ describe('other pictures', () => {
     expect(outside![0]).toBeLessThan(wanted![0]);
     expect(outside![1]).toBeGreaterThan(wanted![1]);
     expect(byClass(svg, 'outside').length).toBe(1);
+  });
+
+  it('draw an interval without a least value from the edge on', () => {
+    const ranges = [-7, -3].map((max, layer): WireRange => ({ wire: 'w', layer, min: -12, max, interval: [null, -5] }));
+    const svg = parseMarkup(rangeBars('r', 't', ranges).markup);
+    const [wanted] = byClass(svg, 'wanted');
+    const [inside, outside] = byClass(svg, 'seen');
+    const x = (e: typeof wanted): number => Number(e!.attributes.get('x'));
+    const end = (e: typeof wanted): number => x(e) + Number(e!.attributes.get('width'));
+    expect(x(wanted)).toBeLessThanOrEqual(x(inside));
+    expect(end(inside)).toBeLessThan(end(wanted));
+    expect(end(outside)).toBeGreaterThan(end(wanted));
+    expect(byClass(svg, 'outside')).toEqual([outside]);
+    expect(ranges.map(leaves)).toEqual([false, true]);
+    const html = reportHtml([{ name: 'one', record: studentRecord(1, { ranges }) }]);
+    expect(html).toContain('at most −5');
+    expect(html).toContain('beyond the shaded interval in layer 1');
   });
 });
 

@@ -41,6 +41,10 @@ export function denominators(scores: Node, mask: Node, c: readonly number[], cen
   return add(log2(div(sum(squares, [-1], true), n)), scale);
 }
 
+/** log₂(variance + ε) of the rows of x (B, L, H), as a LayerNorm divides by its root: (B, L, 1). */
+export const logVariance = (x: Node, eps: number): Node =>
+  log2(add(mean(square(sub(x, mean(x, [-1], true))), [-1], true), eps));
+
 /**
  * Keeps intervals narrow on which the secure protocols approximate: the sum over layers of means over real tokens (and over
  * heads or units) of
@@ -64,8 +68,7 @@ export function rangePenalty(probes: Probes, mask: Node, config: ModelConfig): N
   };
   const activations = (u: Node): Node => div(mean(sum(mul(outside(u, ACTIVATION_INTERVAL), tokens), [0, 1])), real);
   const variances = (x: Node): Node => {
-    const variance = mean(square(sub(x, mean(x, [-1], true))), [-1], true);
-    const excess = square(relu(sub(log2(add(variance, config.layer_norm_eps)), VARIANCE_LIMIT)));
+    const excess = square(relu(sub(logVariance(x, config.layer_norm_eps), VARIANCE_LIMIT)));
     return div(sum(mul(excess, tokens)), real);
   };
 

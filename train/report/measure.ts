@@ -7,7 +7,7 @@ import type { Engine } from '../../engine/engine.ts';
 import { Graph, greater, max, min, mul, reshape, where, type Node } from '../../engine/graph/index.ts';
 import { softmaxShift, type ModelConfig } from '../../model/config.ts';
 import { parameterShapes } from '../../model/names.ts';
-import { ACTIVATION_INTERVAL, DENOMINATOR_INTERVAL, denominators } from '../loss/range-penalty.ts';
+import { ACTIVATION_INTERVAL, DENOMINATOR_INTERVAL, denominators, logVariance, VARIANCE_LIMIT } from '../loss/range-penalty.ts'; // prettier-ignore
 import { argmax, type PredictOptions, type Tensors } from '../predict.ts';
 
 export type Evaluation = NonNullable<RunRecord['evaluation']>;
@@ -36,7 +36,7 @@ export function evaluationOf(
 interface Wire {
   readonly wire: string;
   readonly layer: number;
-  readonly interval?: readonly [number, number];
+  readonly interval?: readonly [number | null, number];
   readonly min: Node;
   readonly max: Node;
 }
@@ -57,6 +57,7 @@ function wires(config: ModelConfig, graph: Graph): Wire[] {
   const [b, l] = mask.shape as [Node['shape'][0], Node['shape'][0]];
   const keys = reshape(mask, [b!, 1, 1, l!]);
   const queries = reshape(mask, [b!, 1, l!, 1]);
+  const tokens = reshape(mask, [b!, l!, 1]);
   return Array.from({ length: config.num_hidden_layers }, (_, layer): Wire[] => {
     const s = ops.probes.get(`scores.${layer}`)!;
     const u = ops.probes.get(`ffn.${layer}`)!;
@@ -66,7 +67,7 @@ function wires(config: ModelConfig, graph: Graph): Wire[] {
         wire: 'input of the activation',
         layer,
         interval: ACTIVATION_INTERVAL,
-        ...bounds(u, reshape(mask, [b!, l!, 1])),
+        ...bounds(u, tokens),
       },
     ];
     const c = softmaxShift(config, layer);
@@ -79,13 +80,25 @@ function wires(config: ModelConfig, graph: Graph): Wire[] {
         ...bounds(d, queries),
       });
     }
+    for (const [after, input] of [
+      ['attention', `attention.pre.${layer}`],
+      ['the feed-forward part', `hidden.pre.${layer + 1}`],
+    ] as const) {
+      found.push({
+        wire: `log₂ of the variance of the LayerNorm after ${after}`,
+        layer,
+        interval: [null, VARIANCE_LIMIT],
+        ...bounds(logVariance(ops.probes.get(input)!, config.layer_norm_eps), tokens),
+      });
+    }
     return found;
   }).flat();
 }
 
 /**
  * Least and greatest values over real tokens of the activations on which the secured path depends, per layer: attention
- * scores, activation inputs, and for 2Quad log₂(D/n) of its denominators D with n real keys, at the scale at which c is 5.
+ * scores, activation inputs, for 2Quad log₂(D/n) of its denominators D with n real keys, at the scale at which c is 5, and
+ * log₂(variance + ε) of the inputs of both LayerNorms.
  */
 export async function measureRanges(
   model: { readonly config: ModelConfig; readonly tensors: Tensors },
@@ -130,6 +143,6 @@ export async function measureRanges(
     layer,
     min: low[i]!,
     max: high[i]!,
-    ...(interval === undefined ? {} : { interval: [...interval] as [number, number] }),
+    ...(interval === undefined ? {} : { interval: [...interval] as [number | null, number] }),
   }));
 }

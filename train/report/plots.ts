@@ -138,7 +138,7 @@ const WIDTH = 460;
 
 /** Whether the range leaves its interval. */
 export const leaves = ({ min, max, interval }: WireRange): boolean =>
-  interval !== undefined && (min < interval[0] || max > interval[1]);
+  interval !== undefined && (min < (interval[0] ?? -Infinity) || max > interval[1]);
 
 /** Bars from the least to the greatest value of each layer, over the shaded interval the secured path is to stay in. */
 export function rangeBars(
@@ -148,7 +148,7 @@ export function rangeBars(
   /** Ranges of all runs of the wire: the axis holds them, so that pictures of several runs compare. */
   all: readonly WireRange[] = ranges,
 ): Markup {
-  const values = all.flatMap(({ min, max, interval }) => [min, max, ...(interval ?? [])]);
+  const values = all.flatMap(({ min, max, interval }) => [min, max, ...(interval ?? [])]).filter((end) => end !== null);
   const low = values.reduce((a, b) => Math.min(a, b), Infinity);
   const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
   const x = linearAxis([low, high], [NAMES, WIDTH - 20], { count: 6, widen: true });
@@ -170,10 +170,11 @@ export function rangeBars(
     ranges.map((range, i) => {
       const y = i * ROW + ROW / 2 + 4;
       const { layer, min, max, interval } = range;
+      const from = x.at(interval?.[0] ?? x.ticks[0]!);
       return [
         interval === undefined
           ? undefined
-          : h('rect', { class: 'wanted', x: x.at(interval[0]), width: x.at(interval[1]) - x.at(interval[0]), y: y - ROW / 2, height: ROW }), // prettier-ignore
+          : h('rect', { class: 'wanted', x: from, width: x.at(interval[1]) - from, y: y - ROW / 2, height: ROW }),
         h('text', { class: 'tick', x: NAMES - 10, y: y + 4, 'text-anchor': 'end' }, `layer ${layer}`),
         h(
           'rect',

@@ -153,11 +153,14 @@ function rangeCard(
         String(layer),
         show(min),
         show(max),
-        interval === undefined ? '–' : `${show(interval[0])} to ${show(interval[1])}`,
+        interval === undefined ? '–' : wanted(interval),
       ]),
     ),
   );
 }
+
+const wanted = ([least, most]: NonNullable<WireRange['interval']>): string =>
+  least === null ? `at most ${show(most)}` : `${show(least)} to ${show(most)}`;
 
 function provenance(run: Run): Markup {
   const { record } = run;
