@@ -9,6 +9,7 @@ import { readBundle } from '../../export/bundle.ts';
 import { kernels } from '../../ring/index.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { seededEntropy } from '../../runtime/keys.ts';
+import { MAX_TOKENS_AT_ONCE } from '../../runtime/role/capacity.ts';
 import { startAssistant } from '../../runtime/role/assistant.ts';
 import type { SessionReport } from '../../runtime/role/party-options.ts';
 import { FAILURE_FLOOR } from '../../runtime/role/party-session.ts';
@@ -16,7 +17,7 @@ import { startParty } from '../../runtime/role/party.ts';
 import type { RoleOptions, Running } from '../../runtime/role/server.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
-import { deploymentFile, seconds, withWaits, type Waits } from './options.ts';
+import { deploymentFile, seconds, wholeNumber, withWaits, type Waits } from './options.ts';
 import { spent, startProfile, type Spent } from './profile.ts';
 import { transcriptWatch } from './transcript.ts';
 import { onError } from '../ui/colour.ts';
@@ -33,6 +34,7 @@ interface ServeOptions extends Waits {
 interface PartyOptions extends ServeOptions {
   readonly live?: boolean;
   readonly failureFloor: number;
+  readonly maxTokens: number;
 }
 
 /** What `local` tells the roles it starts. Deterministic runs come this way only. */
@@ -174,6 +176,12 @@ export function addServeCommands(program: Command): void {
         .argParser(seconds)
         .default(FAILURE_FLOOR, String(FAILURE_FLOOR / 1000)),
     )
+    .option(
+      '--max-tokens <n>',
+      'tokens of all sessions at once: memory grows with them',
+      wholeNumber,
+      MAX_TOKENS_AT_ONCE,
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  secure-infer party --bundle bundles/party0 --keys keys/party0\n  secure-infer party --bundle bundles/party0 --keys keys/party0 --stock stock/party0\n',
@@ -189,8 +197,8 @@ export function addServeCommands(program: Command): void {
         if (options.live === true && options.stock === undefined)
           throw new InputError('--live goes with --stock', 'without --stock every session is dealt live');
         const stock = options.stock === undefined ? {} : { stock: { dir: options.stock, live: options.live === true } };
-        const { failureFloor } = options;
-        const running = await startParty(bundle, { ...role, ...watch, ...observed, ...stock, failureFloor });
+        const { failureFloor, maxTokens } = options;
+        const running = await startParty(bundle, { ...role, ...watch, ...observed, ...stock, failureFloor, maxTokens });
         return { running, name: `party ${bundle.party}` };
       }),
     );

@@ -20,6 +20,8 @@ export interface Question {
   readonly dims: Dims;
   readonly embedding: Resolved<EmbeddingGate>;
   readonly gate: number;
+  /** Of all texts. */
+  readonly tokens: number;
   /** Words of E1 and E2. */
   readonly sizes: readonly [number, number];
   /** The gate of the padding factor, where lengths are hidden, and its bits. */
@@ -61,5 +63,5 @@ export async function admit({ program, session: ours }: ServedModel, client: Cha
   const sizes = [tokens * tableRows(embedding), tokens * embedding.split] as const;
   const hidden = gates.findIndex(({ op }) => op === 'padding');
   const padding = hidden < 0 ? undefined : { gate: hidden, rows: tokens };
-  return { own, hello, dims, embedding, gate, sizes, padding };
+  return { own, hello, dims, tokens, embedding, gate, sizes, padding };
 }

@@ -9,6 +9,7 @@ import type { Entropy } from '../keys.ts';
 import type { BurntSids } from '../burnt-sids.ts';
 import type { Counted, Hello } from '../wire.ts';
 import type { StockUse } from './agreement.ts';
+import type { Capacity } from './capacity.ts';
 
 /** What a party serves. */
 export interface ServedModel extends PartyModel {
@@ -58,6 +59,8 @@ export interface PartyOptions {
   readonly budget?: number;
   /** In place of `FAILURE_FLOOR`; 0 tells the client at once. */
   readonly failureFloor?: number;
+  /** Shared by all sessions of a server; no limit if absent. */
+  readonly capacity?: Capacity;
   /** Sessions are dealt ahead; live, by the assistant, if absent. */
   readonly stock?: StockUse;
 }

@@ -37,6 +37,8 @@ class Serving {
   #channels: Channel[];
   #preprocessing: Preprocessing | undefined;
   #online: Online | undefined;
+  /** Gives back what the session took of the server's capacity. */
+  #release: (() => void) | undefined;
   readonly #begun = performance.now();
 
   constructor(model: ServedModel, data: StaticData, links: Links, options: PartyOptions) {
@@ -72,6 +74,7 @@ class Serving {
       this.#online?.stop();
       await this.#preprocessing?.close();
       for (const channel of this.#channels) channel.close();
+      this.#release?.();
     }
   }
 
@@ -82,6 +85,9 @@ class Serving {
     const session = this.#session;
     const question = await admit(this.#model, client);
     const { own, hello, dims } = question;
+    this.#release = this.#options.capacity?.take(question.tokens);
+    // Given up meanwhile: nobody else gives it back.
+    if (session.state === 'DEAD') this.#release?.();
 
     const { peer, theirs, assistant } = await this.#meet(hello, watch);
     const all = { ...certificates, client: clientCertificate };

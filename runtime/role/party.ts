@@ -10,6 +10,7 @@ import { equalBytes, fromHex, hex } from '../encoding.ts';
 import { masterCheck, SYSTEM_ENTROPY } from '../keys.ts';
 import { parseAddress, servingCertificates } from '../transport/deployment.ts';
 import type { StockUse } from './agreement.ts';
+import { Capacity } from './capacity.ts';
 import { Stock } from './stock.ts';
 import { connectRole, serveClients, serveRoles } from '../transport/tls.ts';
 import { decodeHello, encodeHello, HANDSHAKE_LIMIT, type Hello } from '../wire.ts';
@@ -115,6 +116,8 @@ export interface PartyServerOptions extends RoleOptions {
   readonly budget?: number;
   /** Milliseconds, see `FAILURE_FLOOR`. */
   readonly failureFloor?: number;
+  /** Tokens of all sessions at once; `MAX_TOKENS_AT_ONCE` if absent. */
+  readonly maxTokens?: number;
   /** Folder of deals made ahead; `live` lets the assistant deal where it has none that fits. */
   readonly stock?: { readonly dir: string; readonly live: boolean };
 }
@@ -183,6 +186,7 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
     }
   };
   const burnt = new BurntSids();
+  const capacity = new Capacity(options.maxTokens);
   const entropy = options.entropy ?? SYSTEM_ENTROPY;
   const certificates = servingCertificates(deployment);
   const serving = { identity, timeout, refused: (reason: unknown) => sessions.report(reason) };
@@ -229,7 +233,9 @@ export async function startParty(bundle: PartyBundle, options: PartyServerOption
           ...(observer === undefined ? {} : { observer }),
           ...(budget === undefined ? {} : { budget }),
         };
-        sessions.start(pin, () => serveSession(model, data, links, { certificates, entropy, burnt, ...extra }));
+        sessions.start(pin, () =>
+          serveSession(model, data, links, { certificates, entropy, burnt, capacity, ...extra }),
+        );
       }),
     );
   } catch (error) {

@@ -83,6 +83,26 @@ describe('sessions', () => {
   });
 });
 
+describe('the tokens of all sessions', () => {
+  it('are limited; what a session took is free again when it has ended', async () => {
+    const served = await serve({ maxTokens: 20 });
+    const [a, b, c] = await Promise.all([served.connect(), served.connect(), served.connect()]);
+    await served.untilInput(a, 12);
+    await expect(served.untilInput(b, 12)).rejects.toThrow(PeerError);
+    expect(
+      served.lines.filter((line) => /12 tokens beside 12 under way, at most 20/.test(line)).length,
+    ).toBeGreaterThan(0);
+    for (const channel of a) channel.close();
+    await Promise.all(a.map((channel) => channel.closed));
+    // The servers hear of it later than the client.
+    for (let asked: unknown; asked === undefined;) {
+      const channels = await served.connect();
+      asked = await served.untilInput(channels, 12).then(() => channels, () => undefined); // prettier-ignore
+    }
+    for (const channel of [...b, ...c]) channel.close();
+  });
+});
+
 describe('of several clients', () => {
   it('one cannot take all sessions', async () => {
     const served = await serve({ clients: 2 });
@@ -111,7 +131,7 @@ describe('the assistant', () => {
       const hello = { session, reference: REFERENCE, client: CERTIFICATES.client };
       return encodeOpen({ hello, check: models[party].check, ctx, sid: sessionId(ctx, nonces), nonces });
     };
-    const connect = (party: 0 | 1, number: number): { end: Promise<unknown>; channel: Channel } => {
+    const begin = (party: 0 | 1, number: number): { end: Promise<unknown>; channel: Channel } => {
       const [channel, other] = channelPair(`party ${party}`, 'the assistant', 5_000);
       const end = assistant.serve(party, other).catch((error: unknown) => error);
       void channel.send('open', open(party, number));
@@ -119,10 +139,10 @@ describe('the assistant', () => {
     };
     // Party 0 opens both sessions, then party 1 does.
     for (const party of [0, 1] as const) {
-      const ends = [connect(party, 1).end, connect(party, 2).end];
+      const ends = [begin(party, 1).end, begin(party, 2).end];
       for (const end of ends) expect(await end).toBeInstanceOf(RefusedError);
     }
-    const [a, b] = [connect(0, 3), connect(1, 3)];
+    const [a, b] = [begin(0, 3), begin(1, 3)];
     for (const { channel } of [a, b]) expect((await channel.receive(['seed'], 32)).payload.length).toBe(32);
     for (const { channel } of [a, b]) channel.close();
     await Promise.all([a.end, b.end]);

@@ -19,6 +19,7 @@ export interface ServedOptions {
   readonly patience?: number;
   /** Number of clients that the deployment file has. */
   readonly clients?: number;
+  readonly maxTokens?: number;
 }
 
 /** Three servers of one export. */
@@ -41,7 +42,7 @@ export class Served {
   /** `dir` has the bundles. */
   static async start(
     dir: string,
-    { timeout = 20_000, patience = 20_000, clients = 1 }: ServedOptions = {},
+    { timeout = 20_000, patience = 20_000, clients = 1, maxTokens }: ServedOptions = {},
   ): Promise<Served> {
     const names = ['party0', 'party1', 'assistant', ...Array.from({ length: clients }, (_, i) => `client ${i}`)];
     const [party0, party1, assistant, ...rest] = (await Promise.all(names.map(createIdentity))) as [Identity, Identity, Identity, ...Identity[]]; // prettier-ignore
@@ -62,10 +63,11 @@ export class Served {
       patience,
       log: (line) => void served.lines.push(line),
     });
+    const party = { failureFloor: 0, ...(maxTokens !== undefined && { maxTokens }) };
     served.#running = [
       await startAssistant(await readBundle(`${dir}/assistant`, 'assistant'), role(assistant)),
-      await startParty(await readBundle(`${dir}/party0`, 'party0'), { ...role(party0), failureFloor: 0 }),
-      await startParty(await readBundle(`${dir}/party1`, 'party1'), { ...role(party1), failureFloor: 0 }),
+      await startParty(await readBundle(`${dir}/party0`, 'party0'), { ...role(party0), ...party }),
+      await startParty(await readBundle(`${dir}/party1`, 'party1'), { ...role(party1), ...party }),
     ];
     return served;
   }
