@@ -101,6 +101,24 @@ describe('secure-infer deal', () => {
     await party1!.says(/party 1: nothing is dealt ahead, at both parties, for a text of 6 tokens/);
   });
 
+  it('deals for a session of texts of several lengths, in their order', async () => {
+    const site = await Site.make(1);
+    const { code, out, err } = await site.deal(1, '--lengths', '6+3,6+3,4');
+    expect(code, err).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ deals: 2, sessions: [[6, 3], [4]] });
+    const [party0] = await Promise.all(SERVERS.map((role) => site.start(role)));
+    for (const lengths of ['6\\+3', '6', '4'])
+      expect(party0!.err).toMatch(new RegExp(`party 0: dealt ahead: .*\\b1 of ${lengths} tokens`));
+    const two = join(site.dir, 'two.txt');
+    await writeFile(two, 'dull\nthe film is good\n');
+    // Three tokens before six: another session.
+    expect((await site.ask('--file', two, '--batch', '2')).code).toBe(4);
+    await writeFile(two, 'the film is good\ndull\n');
+    const asked = await site.ask('--file', two, '--batch', '2');
+    expect(asked.code, asked.err).toBe(0);
+    expect(site.files('party1', 'burned').length).toBe(1);
+  });
+
   it('--live deals for other texts while they wait, and says so', async () => {
     const site = await Site.make(1);
     const [party0, party1] = await Promise.all([site.start('party0', '--live'), site.start('party1', '--live'), site.start('assistant')]); // prettier-ignore
@@ -115,6 +133,16 @@ describe('secure-infer deal', () => {
     const long = await site.deal(1, '--lengths', '6,13');
     expect([long.code, long.out]).toEqual([2, '']);
     expect(long.err).toMatch(/--lengths 13: the model was calibrated for 2 to 12 tokens/);
+    for (const [flags, message] of [
+      [['--lengths', '6+13'], /--lengths 13: the model was calibrated/],
+      [['--lengths', '6+3', '--batch', '2'], /--lengths 6\+3 with --batch 2/],
+      [['--lengths', new Array(65).fill(6).join('+')], /65 texts of 390 tokens in one session/],
+      [['--lengths', '6+'], /like 16,24-26,16\+24/],
+    ] as const) {
+      const wrong = await site.deal(1, ...flags);
+      expect([wrong.code, wrong.out]).toEqual([2, '']);
+      expect(wrong.err).toMatch(message);
+    }
     const party = (...extra: string[]): Promise<Ended> => secureInfer('party', '--bundle', join(small.dir, 'party0'), '--keys', join(site.dir, 'keys/party0'), ...extra); // prettier-ignore
     const nowhere = await party('--stock', join(site.dir, 'nowhere'));
     expect(nowhere.code).toBe(2);
