@@ -1,6 +1,6 @@
 /** A role's identity: a key pair and a self-signed certificate that the others pin by its SHA-256. */
 import 'reflect-metadata';
-import { createHash, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
@@ -68,9 +68,19 @@ export async function loadIdentity(dir: string): Promise<Identity> {
       throw new InputError(`${join(dir, name)}: cannot be read`, 'Give the folder of this role that keygen wrote.');
     });
   const [key, cert] = await Promise.all([read(KEY_FILE), read(CERT_FILE)]);
-  try {
-    return { key, cert, fingerprint: fingerprintOf(new X509Certificate(cert).raw) };
-  } catch {
-    throw new InputError(`${join(dir, CERT_FILE)}: not a certificate`, 'Make a new identity with keygen.');
-  }
+  const parsed = <T>(name: string, what: string, parse: () => T): T => {
+    try {
+      return parse();
+    } catch {
+      throw new InputError(`${join(dir, name)}: not a ${what}`, 'Make a new identity with keygen.');
+    }
+  };
+  const certificate = parsed(CERT_FILE, 'certificate', () => new X509Certificate(cert));
+  const secret = parsed(KEY_FILE, 'private key', (): KeyObject => createPrivateKey(key));
+  if (!certificate.checkPrivateKey(secret))
+    throw new InputError(
+      `${dir}: key and certificate are of two identities`,
+      'Copy the folder that keygen wrote, whole.',
+    );
+  return { key, cert, fingerprint: fingerprintOf(certificate.raw) };
 }

@@ -29,6 +29,9 @@ function presented(socket: TLSSocket, who: string): Uint8Array {
   return fingerprintOf(certificate.raw);
 }
 
+/** Pins that are named to somebody who showed another: a stranger must not fill the log. */
+const SHOWN = 4;
+
 /** Who may connect: name by fingerprint. */
 export type Allowed = ReadonlyMap<string, string>;
 
@@ -37,9 +40,13 @@ function admit(socket: TLSSocket, allowed: Allowed): { name: string; fingerprint
   const fingerprint = presented(socket, from);
   const name = allowed.get(hex(fingerprint));
   if (name === undefined) {
-    const pinned = [...allowed].map(([pin, who]) => `${who} ${pin}`).join(', ');
+    const pinned = [...allowed]
+      .slice(0, SHOWN)
+      .map(([pin, who]) => `${who} ${pin}`)
+      .join(', ');
+    const others = allowed.size > SHOWN ? ` and ${allowed.size - SHOWN} more` : '';
     throw new RefusedError(
-      `${from} showed the certificate ${hex(fingerprint)}; the deployment file has ${pinned}`,
+      `${from} showed the certificate ${hex(fingerprint)}; the deployment file has ${pinned}${others}`,
       'correct the fingerprint in the deployment file, or the key of the one who connects',
     );
   }

@@ -104,6 +104,19 @@ describe('pinned TLS', () => {
     expect(refused[0]!.message).toContain(hex(friend.fingerprint));
   });
 
+  it('names few of many pinned ones to a stranger', async () => {
+    const refused: Failure[] = [];
+    const pins = Array.from({ length: 500 }, (_, i) => String(i).padStart(64, '0'));
+    const listener = await serveRoles(
+      { address: { host: '127.0.0.1', port: 0 }, identity: server, allowed: new Map(pins.map((pin) => [pin, 'a friend'])), timeout: 2_000, refused: (f) => refused.push(f) },
+      () => {},
+    ); // prettier-ignore
+    open.push(listener);
+    await expect((await dial(listener.port, stranger)).receive(['hello'], 10)).rejects.toThrow(/hung up/);
+    expect(refused[0]!.message).toMatch(/and 496 more$/);
+    expect(refused[0]!.message.length).toBeLessThan(1000);
+  });
+
   it('refuses a peer without a certificate', async () => {
     const { port, refused } = await listen();
     const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
@@ -211,6 +224,24 @@ describe('identities and deployments', () => {
       expect((await stat(join(dir, 'a', 'key.pem'))).mode & 0o077).toBe(0);
       await expect(saveIdentity(join(dir, 'a'), friend)).rejects.toThrow(/already/);
       await expect(loadIdentity(join(dir, 'b'))).rejects.toThrow(InputError);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+
+  it('refuses a key that is not of the certificate, and files that are neither', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'identity-'));
+    try {
+      for (const [name, wrong, what] of [
+        ['mixed', { ...server, key: friend.key }, /of two identities/],
+        ['no-key', { ...server, key: 'x' }, /key\.pem: not a private key/],
+        ['no-cert', { ...server, cert: 'x' }, /cert\.pem: not a certificate/],
+      ] as const) {
+        await saveIdentity(join(dir, name), wrong);
+        const loaded = loadIdentity(join(dir, name));
+        await expect(loaded).rejects.toThrow(what);
+        await expect(loaded).rejects.toBeInstanceOf(InputError);
+      }
     } finally {
       await rm(dir, { recursive: true, force: true });
     }
