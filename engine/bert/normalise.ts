@@ -7,6 +7,7 @@ import {
   mul,
   relu,
   reshape,
+  rowDot,
   size,
   softmax,
   sub,
@@ -51,8 +52,9 @@ const nonZero = (x: Node): Node => where(equal(x, 0), 1, x);
 
 /** ds = p ⊙ (g − Σ g⊙p); rows of zeros give zeros. */
 function maskedSoftmax(scores: Node, keys: Node): Node {
-  const p = mul(softmax(add(scores, mul(sub(1, keys), MASKED))), keys);
-  return withGradient([scores], p, (g) => [mul(p, sub(g, sum(mul(g, p), [-1], true)))]);
+  const weights = mul(softmax(add(scores, mul(sub(1, keys), MASKED))), keys);
+  const p: Node = withGradient([scores], weights, (g) => [mul(weights, sub(g, rowDot(g, p)))]);
+  return p;
 }
 
 /**
@@ -67,12 +69,12 @@ function quadratic(scores: Node, keys: Node, shift: Node, centred: boolean): Nod
   const offset = centred ? sub(shift, matmul(scores, share)) : shift;
   const t = mul(add(scores, offset), keys);
   const total = nonZero(sumSquares(t, [-1], true));
-  const p = div(mul(t, t), total);
-  return withGradient([scores], p, (g) => {
-    const ds = mul(mul(sub(g, sum(mul(g, p), [-1], true)), t), div(2, total));
+  const p: Node = withGradient([scores], div(mul(t, t), total), (g) => {
+    const ds = mul(mul(sub(g, rowDot(g, p)), t), div(2, total));
     if (!centred) return [ds];
     return [sub(ds, mul(sum(ds, [-1], true), reshape(share, [b, 1, 1, l])))];
   });
+  return p;
 }
 
 /** 2ReLU, (m relu(s) + εw)/(Σ m relu(s) + ε); w, what ε is spread over, is m/L, m/n with n real keys, or 1/L. */

@@ -76,6 +76,10 @@ const attention = (s: Values, f: (row: Values, mask: Values, head: number) => Va
     const text = Math.floor(i / 6);
     return f(s.slice(i * 3, i * 3 + 3), MASK.slice(text * 3, text * 3 + 3), Math.floor(i / 3) % 2);
   }).flat();
+const softRow = (s: Values, m: Values): Values => {
+  const e = zip(s, m, (x, y) => y * Math.exp(x));
+  return e.map((v) => (total(m) === 0 ? 0 : v / total(e)));
+};
 const quadRow = (centred: boolean) => (s: Values, m: Values, head: number) => {
   const n = total(m);
   if (n === 0) return s.map(() => 0);
@@ -186,6 +190,42 @@ const CASES: Record<string, Case> = {
     build: (t) => ops.gather(t, t.graph.constant([69, 1, 69, 69], [2, 2], 'int64')),
     twin: (t) => [69, 1, 69, 69].flatMap((i) => [t[2 * i]!, t[2 * i + 1]!]),
   },
+  'gather, every row once': {
+    shapes: [[70, 2]],
+    build: (t) => ops.gather(t, t.graph.constant([69, 1, 7], [3], 'int64')),
+    twin: (t) => [69, 1, 7].flatMap((i) => [t[2 * i]!, t[2 * i + 1]!]),
+  },
+  columnSum: {
+    shapes: [[3, 2]],
+    build: (x) => ops.columnSum(x),
+    twin: (x) => product([1, 1, 1], x, 1, 3, 2),
+  },
+  'columnSum, weighted': {
+    shapes: [[3, 2], [3]],
+    build: ops.columnSum,
+    twin: (x, w) => product(w, x, 1, 3, 2),
+  },
+  rowDot: {
+    shapes: [
+      [2, 3],
+      [2, 3],
+    ],
+    build: ops.rowDot,
+    twin: (g, p) => rows(zip(g, p, (x, y) => x * y), 3, (r) => [total(r)]),
+  },
+  'rowDot of a product': {
+    shapes: [
+      [2, 4],
+      [3, 4],
+      [2, 3],
+      [2, 3],
+    ],
+    build: (d, v, factor, p) => ops.rowDot(mul(ops.matmul(d, v, { transposeB: true }), factor), p),
+    twin: (d, v, factor, p) => {
+      const g = zip(product(d, transposed(v, 3, 4), 2, 4, 3), factor, (x, y) => x * y);
+      return rows(zip(g, p, (x, y) => x * y), 3, (r) => [total(r)]);
+    },
+  },
   linear: {
     shapes: [[3, 2], [4, 2], [4]],
     build: ops.linear,
@@ -201,13 +241,28 @@ const CASES: Record<string, Case> = {
         return r.map((v, i) => ((v - mean) / sigma) * g[i]! + b[i]!);
       }),
   },
-  'normalise softmax': normaliser('softmax', (s, m) => {
-    const e = zip(s, m, (x, y) => y * Math.exp(x));
-    return e.map((v) => (total(m) === 0 ? 0 : v / total(e)));
-  }),
+  'normalise softmax': normaliser('softmax', softRow),
   'normalise 2quad': normaliser('2quad', quadRow(false)),
   'normalise 2quad_centred': normaliser('2quad_centred', quadRow(true)),
 };
+for (const [act, row] of [
+  ['softmax', softRow],
+  ['2quad_centred', quadRow(true)],
+] as const)
+  CASES[`attention, ${act}`] = {
+    // Scores, values, dropout.
+    shapes: [
+      [3, 2, 3, 3],
+      [3, 2, 3, 2],
+      [3, 2, 3, 3],
+    ],
+    build: (s, v, dropout) => ops.matmul(mul(normaliser(act, row).build(s), dropout), v),
+    twin: (s, v, dropout) => {
+      const p = zip(attention(s, row), dropout, (x, y) => x * y);
+      return [0, 1, 2, 3, 4, 5].flatMap((i) => product(p.slice(9 * i, 9 * i + 9), v.slice(6 * i, 6 * i + 6), 3, 3, 2));
+    },
+    domain: apart,
+  };
 for (const act of ['2relu', '2relu_real_n', '2relu_published'] as const)
   CASES[`normalise ${act}`] = {
     // All scores positive: where a row has none, ε decides and differences of 2^-17 see nothing of it.
@@ -277,6 +332,19 @@ describe.each(ENGINES)('values and gradients of every op on $name', (engine) => 
       const worst = Math.max(...actual.map((v, j) => Math.abs(v - numeric[j]!)));
       expect(worst, `gradient of operand ${i}`).toBeLessThanOrEqual(allowed);
     });
+  });
+
+  it('the row sums of attention gradients come from the product forwards, not from another over all keys', () => {
+    for (const act of ['softmax', '2quad', '2quad_centred'] as const) {
+      const graph = new Graph();
+      const [s, v] = [graph.input('s', 'float32', ['B', 2, 'L', 'L']), graph.input('v', 'float32', ['B', 2, 'L', 8])];
+      const p = normalise(s, graph.input('mask', 'float32', ['B', 'L']), { act, c: [0, 0] });
+      const context = ops.matmul(mul(p, graph.input('dropout', 'float32', p.shape)), v);
+      gradients(sum(mul(context, context)), [s, v]);
+      const forwards = graph.nodes.filter((n) => n.op === context.op && n.shape.join() === context.shape.join());
+      // The context, and the gradient of v.
+      expect(forwards.length, act).toBe(2);
+    }
   });
 
   it('a text without real keys has weights and gradients of exactly 0', async () => {

@@ -49,8 +49,8 @@ export function gather(table: Node, ids: Node, ignore?: number): Node {
 const uniqueOp: Op = {
   name: 'unique',
   emit: (e, _n, x) => {
-    const [values, , place] = e.nodes('Unique', x, 3, { int: { sorted: 1 } });
-    return [values!, place!];
+    const [values, first, place] = e.nodes('Unique', x, 3, { int: { sorted: 1 } });
+    return [values!, place!, first!];
   },
 };
 /** The distinct ids in ascending order (U), and where among them each id stands (`count`). U is known only at run time. */
@@ -62,11 +62,17 @@ function unique(ids: Node, count: Dim): { readonly wanted: Node; readonly place:
 const segmentSumOp: Op = {
   name: 'segmentSum',
   emit: (e, node, [rows, place]) => {
-    const zeros = e.node('ConstantOfShape', [e.lengths(node.shape)]);
-    const column = e.node('Unsqueeze', [place!, e.constant('int64', [1], [1])]);
-    const index = e.node('Expand', [column, e.node('Shape', [rows!])]);
-    // One thread adds them in their order; ScatterND with this reduction would let threads race.
-    return e.node('ScatterElements', [zeros, index, rows!], { int: { axis: 0 }, string: { reduction: 'add' } });
+    const first = e.outputs(node.inputs[2]!)[2]!;
+    const sums = e.node('Gather', [rows!, first], { int: { axis: 0 } });
+    // Most rows are the first at their place. The others: those t for which first[place[t]] is not t.
+    const all = e.node('Range', [e.constant('int64', [], [0]), e.node('Squeeze', [e.node('Shape', [place!])]), e.constant('int64', [], [1])]); // prettier-ignore
+    const again = e.node('Not', [e.node('Equal', [e.node('Gather', [first, place!]), all])]);
+    const others = e.node('Squeeze', [e.node('NonZero', [again]), e.constant('int64', [1], [0])]);
+    const added = e.node('Gather', [rows!, others], { int: { axis: 0 } });
+    const column = e.node('Unsqueeze', [e.node('Gather', [place!, others]), e.constant('int64', [1], [1])]);
+    const index = e.node('Expand', [column, e.node('Shape', [added])]);
+    // One thread adds them in their order, element by element; ScatterND with this reduction would let threads race.
+    return e.node('ScatterElements', [sums, index, added], { int: { axis: 0 }, string: { reduction: 'add' } });
   },
 };
 /** Sums of the rows (T, width) that stand at the same place (T): (U, width), one for each of `wanted` (U). */

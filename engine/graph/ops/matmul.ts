@@ -1,7 +1,9 @@
 /** Matrix products. Transposition is part of the product, so no operand is moved for it. */
 import type { Node, Op } from '../node.ts';
-import { broadcast, showShape } from '../shape.ts';
-import { sumTo, sum } from './reduce.ts';
+import { broadcast, sameShape, showShape, type Dim } from '../shape.ts';
+import { mul } from './arithmetic.ts';
+import { expand, reshape } from './layout.ts';
+import { sum, sumTo } from './reduce.ts';
 
 export interface MatmulOptions {
   /** Read a (or b) with its last two axes swapped. */
@@ -60,10 +62,34 @@ export function matmul(a: Node, b: Node, options: MatmulOptions = {}): Node {
   return a.graph.create(matmulOp, [a, b], { transposeA, transposeB, alpha }, a.dtype, [...batch, m, n]);
 }
 
+/**
+ * Σ_r w_r·x_r over the rows of x (R, C), by default every row once: (C). As a product, since ONNX Runtime's sum over rows
+ * takes longer on two threads than on one.
+ */
+export function columnSum(x: Node, w?: Node): Node {
+  const [rows, columns] = x.shape as [Dim, Dim];
+  const row = w === undefined ? expand(x.graph.constant(1, [1, 1]), [1, rows]) : reshape(w, [1, rows]);
+  return reshape(matmul(row, x), [columns]);
+}
+
+/**
+ * Σ_j g_ij·p_ij over the last axis, which stays with length 1. Where g is the gradient of p in a product p·v, that is d·vᵀ, the
+ * same number is Σ d ⊙ (p·v): the product exists, and its rows are shorter (FlashAttention, Dao et al. 2022, appendix B.2). A
+ * factor between them (dropout) goes with p.
+ */
+export function rowDot(g: Node, p: Node): Node {
+  if (g.op.name === 'mul' && g.inputs[0]!.op === matmulOp && sameShape(g.inputs[1]!.shape, p.shape))
+    return rowDot(g.inputs[0]!, mul(p, g.inputs[1]!));
+  const { transposeA, transposeB, alpha } = g.attributes;
+  if (g.op !== matmulOp || transposeA === true || transposeB !== true || alpha !== 1) return sum(mul(g, p), [-1], true);
+  const [d, v] = g.inputs as [Node, Node];
+  return sum(mul(d, matmul(p, v)), [-1], true);
+}
+
 const linearOp: Op = {
   name: 'linear',
   emit: (e, _n, inputs) => e.node('Gemm', inputs, { int: { transB: 1 } }),
-  gradient: ({ inputs: [x, w] }, g) => [matmul(g, w!), matmul(g, x!, { transposeA: true }), sum(g, [0])],
+  gradient: ({ inputs: [x, w] }, g) => [matmul(g, w!), matmul(g, x!, { transposeA: true }), columnSum(g)],
 };
 /** x·Wᵀ + b for x (N, in), W (out, in), b (out). */
 export function linear(x: Node, w: Node, b: Node): Node {
