@@ -1,6 +1,7 @@
 /** Ordered frames between two roles: what the session logic needs of a transport, and the in-memory one. */
 import type { Failure } from '../common/errors.ts';
 import { PeerError } from '../common/errors.ts';
+import { Receiver } from './receiver.ts';
 
 /** Every sort of frame; the numbers are part of the wire format. */
 export const FRAME = {
@@ -96,14 +97,6 @@ export function decodeHeader(
 export const left = (peer: string): PeerError =>
   new PeerError(`${peer} left in the middle of the session`, `see what ${peer} reported, then ask again`);
 
-interface Waiting {
-  readonly types: readonly FrameType[];
-  readonly limit: number;
-  resolve(frame: Frame): void;
-  reject(error: Failure): void;
-  timer: ReturnType<typeof setTimeout> | undefined;
-}
-
 /** What a peer may send before anybody awaits it. */
 export interface Unread {
   readonly messages: number;
@@ -117,9 +110,8 @@ export class MessageChannel implements Channel {
   readonly closed: Promise<Failure>;
   #transmit: (message: Uint8Array) => Promise<void> | void;
   #end: () => void;
-  #timeout: number;
   #queue: Uint8Array[] = [];
-  #waiting: Waiting | undefined;
+  readonly #receiver: Receiver;
   #failure: Failure | undefined;
   #ended!: (reason: Failure) => void;
   #sent = 0;
@@ -138,7 +130,7 @@ export class MessageChannel implements Channel {
   ) {
     this.peer = peer;
     this.#unread = unread;
-    this.#timeout = timeout;
+    this.#receiver = new Receiver(peer, timeout, (reason) => this.fail(reason));
     this.#transmit = transmit;
     this.#end = end;
     this.closed = new Promise((resolve) => (this.#ended = resolve));
@@ -155,21 +147,7 @@ export class MessageChannel implements Channel {
   }
 
   receive(types: readonly FrameType[], limit: number): Promise<Frame> {
-    return new Promise((resolve, reject) => {
-      if (this.#waiting) throw new Error('two receives at once');
-      this.#waiting = { types, limit, resolve, reject, timer: undefined };
-      this.#pump();
-      if (!this.#waiting) return;
-      this.#waiting.timer = setTimeout(() => {
-        const seconds = this.#timeout / 1000;
-        this.fail(
-          new PeerError(
-            `${this.peer} was silent for ${seconds} s`,
-            `see whether ${this.peer} still runs; --timeout sets the limit`,
-          ),
-        );
-      }, this.#timeout);
-    });
+    return this.#receiver.receive(types, limit, () => this.#pump());
   }
 
   /** The transport hands over a message. */
@@ -207,28 +185,25 @@ export class MessageChannel implements Channel {
   }
 
   #pump(): void {
-    const waiting = this.#waiting;
-    if (!waiting) return;
+    const { awaited } = this.#receiver;
+    if (!awaited) return;
     const message = this.#queue.shift();
-    if (message === undefined && !this.#failure) return;
-    this.#waiting = undefined;
-    clearTimeout(waiting.timer);
     if (message === undefined) {
-      waiting.reject(this.#failure!);
+      if (this.#failure) this.#receiver.reject(this.#failure);
       return;
     }
     try {
       if (message.length < HEADER_BYTES) throw left(this.peer);
-      const { type, length } = decodeHeader(message, this.#received++, waiting.types, waiting.limit, this.peer);
+      const { type, length } = decodeHeader(message, this.#received++, awaited.types, awaited.limit, this.peer);
       if (message.length !== HEADER_BYTES + length) {
         throw new PeerError(
           `${this.peer} broke the protocol: a ${type} message cut short`,
           'the session is over; ask again',
         );
       }
-      waiting.resolve({ type, payload: message.subarray(HEADER_BYTES) });
+      this.#receiver.resolve({ type, payload: message.subarray(HEADER_BYTES) });
     } catch (error) {
-      waiting.reject(error as Failure);
+      this.#receiver.reject(error as Failure);
       this.fail(error as Failure);
     }
   }

@@ -13,6 +13,7 @@ import {
   type FrameType,
   type Traffic,
 } from '../channel.ts';
+import { Receiver } from '../receiver.ts';
 
 /** Unread bytes held before the socket is paused, so that a fast sender waits. */
 const HIGH_WATER = 1 << 20;
@@ -22,14 +23,6 @@ const SMALL = 1024;
 const SLICE = 1 << 18;
 /** Milliseconds a closing channel waits for the other end to take what was sent. */
 const LINGER = 2_000;
-
-interface Waiting {
-  readonly types: readonly FrameType[];
-  readonly limit: number;
-  resolve(frame: Frame): void;
-  reject(error: Failure): void;
-  timer: ReturnType<typeof setTimeout> | undefined;
-}
 
 /** What a socket reads into, again and again, and who takes it from there: false pauses the socket until it is resumed. */
 export interface Inlet {
@@ -49,7 +42,7 @@ export class StreamChannel implements Channel {
   readonly traffic: Traffic = { sentBytes: 0, receivedBytes: 0, sentRounds: 0 };
   readonly closed: Promise<Failure>;
   readonly #socket: Duplex;
-  readonly #timeout: number;
+  readonly #receiver: Receiver;
   #ended!: (reason: Failure) => void;
   #failure: Failure | undefined;
   /** Bytes nobody has awaited yet. */
@@ -57,7 +50,6 @@ export class StreamChannel implements Channel {
   #buffered = 0;
   /** A frame whose header has been checked, and how much of its payload is there. */
   #frame: { readonly type: FrameType; readonly payload: Uint8Array; filled: number } | undefined;
-  #waiting: Waiting | undefined;
   #sent = 0;
   #received = 0;
   /** Frames whose writing has not ended, and the end of the last of them: a frame waits for the slices of the one before. */
@@ -76,7 +68,7 @@ export class StreamChannel implements Channel {
   ) {
     this.peer = peer;
     this.#socket = socket;
-    this.#timeout = timeout;
+    this.#receiver = new Receiver(peer, timeout, (reason) => this.#fail(reason));
     this.closed = new Promise((resolve) => (this.#ended = resolve));
     if (from === undefined) {
       socket.on('data', (chunk: Buffer) => {
@@ -131,22 +123,9 @@ export class StreamChannel implements Channel {
   }
 
   receive(types: readonly FrameType[], limit: number): Promise<Frame> {
-    return new Promise((resolve, reject) => {
-      if (this.#waiting) throw new Error('two receives at once');
-      this.#waiting = { types, limit, resolve, reject, timer: undefined };
-      this.#pump();
-      if (!this.#waiting) return;
-      this.#socket.resume();
-      this.#waiting.timer = setTimeout(() => {
-        const seconds = this.#timeout / 1000;
-        this.#fail(
-          new PeerError(
-            `${this.peer} was silent for ${seconds} s`,
-            `see whether ${this.peer} still runs; --timeout sets the limit`,
-          ),
-        );
-      }, this.#timeout);
-    });
+    const frame = this.#receiver.receive(types, limit, () => this.#pump());
+    if (this.#receiver.awaited) this.#socket.resume();
+    return frame;
   }
 
   close(): void {
@@ -188,7 +167,7 @@ export class StreamChannel implements Channel {
       this.#buffered += rest.length;
     }
     this.#pump();
-    return this.#waiting !== undefined || this.#buffered <= HIGH_WATER;
+    return this.#receiver.awaited !== undefined || this.#buffered <= HIGH_WATER;
   }
 
   /** Copies as much of `bytes` as the payload under way has room for; returns how much that was. */
@@ -224,21 +203,16 @@ export class StreamChannel implements Channel {
   }
 
   #pump(): void {
-    const waiting = this.#waiting;
-    if (!waiting) return;
-    const settle = (): void => {
-      this.#waiting = undefined;
-      clearTimeout(waiting.timer);
-    };
+    const { awaited } = this.#receiver;
+    if (!awaited) return;
     try {
       if (this.#frame === undefined && this.#buffered >= HEADER_BYTES) {
         const header = this.#nextHeader();
-        const { type, length } = decodeHeader(header, this.#received++, waiting.types, waiting.limit, this.peer);
+        const { type, length } = decodeHeader(header, this.#received++, awaited.types, awaited.limit, this.peer);
         this.#frame = { type, payload: lend(length), filled: 0 };
       }
     } catch (error) {
-      settle();
-      waiting.reject(error as Failure);
+      this.#receiver.reject(error as Failure);
       this.#fail(error as Failure);
       return;
     }
@@ -246,11 +220,9 @@ export class StreamChannel implements Channel {
     if (frame !== undefined) this.#move((chunk) => this.#fill(chunk), frame.payload.length - frame.filled);
     if (frame !== undefined && frame.filled === frame.payload.length) {
       this.#frame = undefined;
-      settle();
-      waiting.resolve({ type: frame.type, payload: frame.payload });
+      this.#receiver.resolve({ type: frame.type, payload: frame.payload });
     } else if (this.#failure) {
-      settle();
-      waiting.reject(this.#failure);
+      this.#receiver.reject(this.#failure);
     }
   }
 }
