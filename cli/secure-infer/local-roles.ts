@@ -5,6 +5,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Failure, PeerError } from '../../common/errors.ts';
+import { MAX_TOKENS } from '../../runtime/role/admission.ts';
+import { MAX_SESSIONS } from '../../runtime/role/server.ts';
 import { loadIdentity, type Identity } from '../../runtime/transport/identity.ts';
 import type { Deployment } from '../../runtime/transport/deployment.ts';
 import { packageFile } from '../ui/package.ts';
@@ -124,6 +126,8 @@ export class LocalRoles {
       ...[role === 'assistant' ? 'assistant' : 'party', '--local'],
       ...['--bundle', resolve(options.bundles, role), '--keys', home, '--deployment', join(home, 'deployment.json')],
       ...['--timeout', String(options.timeout / 1000), '--patience', String(options.patience / 1000)],
+      // Their only client is whoever started them.
+      ...(role === 'assistant' ? [] : ['--max-tokens', String(MAX_SESSIONS * MAX_TOKENS)]),
       ...(stock === undefined ? [] : ['--stock', join(stock, role)]),
     ];
     const child = spawn(
