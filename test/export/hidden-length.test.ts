@@ -19,7 +19,7 @@ import { checkProgram, PlanError, resolve } from '../../protocol/resolve.ts';
 import { decode, equal, toBigInts } from '../../ring/index.ts';
 import { SYSTEM_ENTROPY } from '../../runtime/keys.ts';
 import { runInMemory, splitModel, type MemoryModel } from '../../runtime/memory.ts';
-import { converse, DIRECTIONS, readBundles, type Bundles, type Direction } from '../support/conversation.ts';
+import { converse, readBundles, recorder, type Bundles } from '../support/conversation.ts';
 import { tinyTokenizer } from '../support/tiny-export.ts';
 import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
@@ -120,19 +120,8 @@ describe.each([
   });
 
   describe('sessions of hidden lengths', () => {
-    /** Sizes of all messages by direction. */
-    const sizes = () => {
-      const seen = new Map<Direction, number[]>(DIRECTIONS.map((d) => [d, []]));
-      const faults = Object.fromEntries(
-        DIRECTIONS.map((direction) => [
-          direction,
-          (message: Uint8Array) => (seen.get(direction)!.push(message.length), [{ message }]),
-        ]),
-      );
-      return { seen, faults };
-    };
     const asked = async (question: Encoding) => {
-      const { seen, faults } = sizes();
+      const { seen, faults } = recorder((message) => message.length);
       const { answer } = await converse(bundles, { entropy: SYSTEM_ENTROPY, question, faults, timeout: 20_000 });
       if (answer instanceof Failure) throw answer;
       return { answer, seen };

@@ -24,12 +24,7 @@ describe.each(sets)('products on $name kernels', (set) => {
             fc.tuple(fc.constant([n, m, k, cols] as const), words(n, m * k), words(n, k * cols)),
           ),
         ([[n, m, k, cols], a, b]) => {
-          const expected = twin.matmul(a, b, m, k, cols, n);
-          expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
-          const bT = transpose(b, k, cols);
-          expect(toBigInts(timesTransposed(fromBigInts(a, n), fromBigInts(bT, n), m, k, cols))).toEqual(expected);
-          const packed = ring.packMatrix(fromBigInts(b, n), k, cols);
-          expect(toBigInts(ring.matmulPacked(fromBigInts(a, n), packed, m))).toEqual(expected);
+          everyWay(n, [m, k, cols], a, b);
         },
       ),
       { numRuns: 60 },
@@ -55,12 +50,7 @@ describe.each(sets)('products on $name kernels', (set) => {
       );
     const a = draw(m * k, 1n);
     const b = draw(k * cols, 77n);
-    const expected = twin.matmul(a, b, m, k, cols, n);
-    expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
-    const bT = transpose(b, k, cols);
-    expect(toBigInts(timesTransposed(fromBigInts(a, n), fromBigInts(bT, n), m, k, cols))).toEqual(expected);
-    const packed = ring.packMatrix(fromBigInts(b, n), k, cols);
-    expect(toBigInts(ring.matmulPacked(fromBigInts(a, n), packed, m))).toEqual(expected);
+    everyWay(n, [m, k, cols], a, b);
   });
 
   it.each([32, 48, 52, 64, 128])('multiplies with digits of ring %i at their limits', (n) => {
@@ -185,6 +175,21 @@ describe.each(sets)('products on $name kernels', (set) => {
     expect(toBigInts(ring.fourierSecret(w, spec, 43))).toEqual(twin.fourierSecret(c, spec, 43));
   });
 });
+
+/** a (m × k) · b (k × cols) is the twin's, of b as it is, transposed and packed. */
+function everyWay(
+  n: number,
+  [m, k, cols]: readonly [number, number, number],
+  a: readonly bigint[],
+  b: readonly bigint[],
+): void {
+  const expected = twin.matmul(a, b, m, k, cols, n);
+  expect(toBigInts(ring.matmul(fromBigInts(a, n), fromBigInts(b, n), m, k, cols))).toEqual(expected);
+  const bT = transpose(b, k, cols);
+  expect(toBigInts(timesTransposed(fromBigInts(a, n), fromBigInts(bT, n), m, k, cols))).toEqual(expected);
+  const packed = ring.packMatrix(fromBigInts(b, n), k, cols);
+  expect(toBigInts(ring.matmulPacked(fromBigInts(a, n), packed, m))).toEqual(expected);
+}
 
 /** a · bTᵀ, as a batch of one. */
 function timesTransposed(a: ring.Words, bT: ring.Words, m: number, k: number, n: number): ring.Words {

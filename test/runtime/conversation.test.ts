@@ -9,15 +9,7 @@ import { decode, type Words } from '../../ring/index.ts';
 import { FRAME, HEADER_BYTES } from '../../runtime/channel.ts';
 import { maskSource, seededEntropy, seededKeys, SYSTEM_ENTROPY } from '../../runtime/keys.ts';
 import { tapeOf } from '../../runtime/memory.ts';
-import {
-  converse,
-  DIRECTIONS,
-  QUESTION,
-  readBundles,
-  REFERENCE,
-  type Bundles,
-  type Direction,
-} from '../support/conversation.ts';
+import { converse, QUESTION, readBundles, recorder, REFERENCE, type Bundles } from '../support/conversation.ts';
 import { exportSmall, type SmallExport } from '../support/small-program.ts';
 
 const TRANSCRIPT = join(import.meta.dirname, 'transcripts/small.txt');
@@ -31,20 +23,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dirname(small.dir), { recursive: true, force: true }));
 
-/** Records every message of a session by direction. */
-function recorder() {
-  const seen = new Map<Direction, Uint8Array[]>(DIRECTIONS.map((d) => [d, []]));
-  const faults = Object.fromEntries(
-    DIRECTIONS.map((direction) => [
-      direction,
-      (message: Uint8Array) => (seen.get(direction)!.push(message), [{ message }]),
-    ]),
-  );
-  return { seen, faults };
-}
-
 it('who sends what to whom', async () => {
-  const { seen, faults } = recorder();
+  const { seen, faults } = recorder((message) => message);
   const { answer } = await converse(bundles, { faults });
   expect(answer).not.toBeInstanceOf(Failure);
   const line = (m: Uint8Array): string => `  ${NAMES.get(m[4]!)!.padEnd(7)} ${m.length - HEADER_BYTES}`;
@@ -73,7 +53,7 @@ it.each([
 it('fresh masks every time: no two sessions send the same words', async () => {
   const sent: string[] = [];
   for (let i = 0; i < 2; i++) {
-    const { seen, faults } = recorder();
+    const { seen, faults } = recorder((message) => message);
     const { answer } = await converse(bundles, { faults, entropy: SYSTEM_ENTROPY });
     expect(answer).not.toBeInstanceOf(Failure);
     for (const messages of seen.values())
@@ -87,7 +67,7 @@ it('fresh masks every time: no two sessions send the same words', async () => {
 });
 
 it('no message carries a seed, a session key or a mask leaf that is not the client’s own', async () => {
-  const { seen, faults } = recorder();
+  const { seen, faults } = recorder((message) => message);
   await converse(bundles, { faults, entropy: seededEntropy('leak') });
   const keys = seededKeys('leak', REFERENCE).map((key) => Buffer.from(key.bytes));
   const masters = bundles.parties.map((b) => Buffer.from(b.seed.bytes));
@@ -106,7 +86,7 @@ it('no message carries a seed, a session key or a mask leaf that is not the clie
 });
 
 it('tells a client nothing about why', async () => {
-  const { seen, faults } = recorder();
+  const { seen, faults } = recorder((message) => message);
   const spoilt = {
     ...faults,
     'party 1 > party 0': (message: Uint8Array, k: number) => [{ message: k === 5 ? message.subarray(0, 20) : message }],
@@ -131,7 +111,7 @@ it('refuses bundles of another export at any role, before anything is dealt', as
       ['party 1', { ...bundles, parties: [bundles.parties[0], theirs.parties[1]] }],
     ];
     for (const [who, set] of mixed) {
-      const { seen, faults } = recorder();
+      const { seen, faults } = recorder((message) => message);
       const { answer, parties } = await converse(set, { faults, timeout: 500 });
       expect(answer, who).toBeInstanceOf(Failure);
       for (const party of parties) expect(party, who).toBeInstanceOf(Failure);

@@ -8,7 +8,7 @@ import { decode, fromNumbers, toBigInts, type Words } from '../../ring/index.ts'
 import { HEADER_BYTES } from '../../runtime/channel.ts';
 import { maskSource, seededEntropy, seededKeys, SYSTEM_ENTROPY } from '../../runtime/keys.ts';
 import { runInMemory, splitModel, tapeOf } from '../../runtime/memory.ts';
-import { converse, DIRECTIONS, QUESTION, readBundles, REFERENCE, type Bundles, type Direction } from '../support/conversation.ts'; // prettier-ignore
+import { converse, QUESTION, readBundles, recorder, REFERENCE, type Bundles } from '../support/conversation.ts'; // prettier-ignore
 import { exportSmall, FAR, farToken, SMALL_LABELS, type SmallExport } from '../support/small-program.ts';
 
 const far = { ids: [2, FAR, 7, 8, 3], types: [0, 0, 0, 0, 0] };
@@ -25,17 +25,7 @@ afterAll(async () => {
   for (const { dir } of [small, plain]) await rm(dirname(dir), { recursive: true, force: true });
 });
 
-/** Sizes of all messages by direction. */
-function sizes() {
-  const seen = new Map<Direction, number[]>(DIRECTIONS.map((d) => [d, []]));
-  const faults = Object.fromEntries(
-    DIRECTIONS.map((direction) => [
-      direction,
-      (message: Uint8Array) => (seen.get(direction)!.push(message.length), [{ message }]),
-    ]),
-  );
-  return { seen, faults };
-}
+const sizes = () => recorder((message) => message.length);
 
 describe('a guarded program', () => {
   it('answers as the clear interpreter does, bit for bit', async () => {
