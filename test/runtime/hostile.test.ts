@@ -47,7 +47,7 @@ const held = (channel: Channel): Channel => ({
 
 describe('a client', () => {
   it('that has its answer and does not hang up is hung up on', async () => {
-    const served = await serve({ timeout: 500 });
+    const served = await serve({ timeout: 2_000 });
     const channels = await served.connect();
     const { answers } = await served.ask([held(channels[0]), held(channels[1])], [QUESTION]);
     expect(answers.length).toBe(1);
