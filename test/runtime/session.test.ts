@@ -136,6 +136,16 @@ describe('a party’s session', () => {
     expect(second.sessions[0].state).toBe('DEAD');
   });
 
+  it('remembers the latest sids, and not all for ever', () => {
+    const burnt = new BurntSids(3);
+    for (let i = 0; i < 20; i++) {
+      burnt.burn(bytes(i));
+      for (let late = Math.max(0, i - 2); late <= i; late++)
+        expect(() => burnt.burn(bytes(late))).toThrow(/second time/);
+    }
+    expect(burnt.has(bytes(0))).toBe(false);
+  });
+
   it('derives K_i and erases S_i', () => {
     const { sessions } = bound();
     const seed = new Secret(bytes(3));
