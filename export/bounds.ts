@@ -27,7 +27,7 @@ const DOUBLINGS = 6;
 export interface LayerBounds {
   /** (A) |q·k / √d|, less the mean over the keys where scores are centred; neither λ nor c. */
   readonly score: readonly number[];
-  /** Largest |component of a key row| without its constant part. */
+  /** Largest |component of a key row|; of centred scores without its constant part, which cancels. */
   readonly key: number;
   /** (A) largest |component| of a value row. */
   readonly value: readonly number[];
@@ -194,7 +194,7 @@ function layerBounds(m: RealModel, layer: RealLayer, before: Affine): LayerBound
   );
   return {
     score,
-    key: root * greatest(columnNorms(k.W, H)),
+    key: greatest(columnBounds(k.W, centred ? new Float64Array(H) : k.b, H)),
     value: heads.map((at) => greatest(part(each, at))),
     norm1: greatest(norm1),
     units: columnBounds(inner.W, inner.b, H),

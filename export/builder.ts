@@ -2,7 +2,8 @@
 import type { Gate, Ring, TensorSpec } from '../protocol/program.ts';
 import type { Shape } from '../protocol/shape.ts';
 import { amplitude } from './amplitude.ts';
-import { centreBits, cut, inverseRing, programTable, type Plan, type PlanGate } from './plan.ts';
+import { centreBits, lengthFactor, scaleTable, tableRing, weightTable } from './lengths.ts';
+import { cut, programTable, type Plan, type PlanGate } from './plan.ts';
 import { bits } from './plan-guard.ts';
 import type { Matrix } from './static-tensors.ts';
 
@@ -17,6 +18,7 @@ export interface Wire {
 export type Fields<G extends Gate = Gate> = G extends Gate ? Omit<G, 'in' | 'n' | 'f' | 'shape'> : never;
 
 const COLUMN: Shape = { rows: 'token', cols: 1 };
+const ONE: Shape = { rows: 'text', cols: 1 };
 
 /** `mul` stands for mul / 8. */
 const MUL_BITS = 3;
@@ -30,8 +32,9 @@ export class Builder {
   /** The padding factor, an operand of integers, and its bits; undefined where lengths are public. */
   protected mu: Wire | undefined;
   protected padding: Wire | undefined;
-  /** μ_j / Σ μ where the mean of the keys is taken, an operand of real numbers. */
+  /** Operands of real numbers: μ_j F(n) / n where the mean of the keys is taken, μ_j F(n) where scores are scaled; n = Σ μ. */
   protected weight: Wire | undefined;
+  protected factor: Wire | undefined;
   private readonly extra: { keys: number; queries: number };
 
   constructor(plan: Plan) {
@@ -110,19 +113,21 @@ export class Builder {
     this.padding = this.gate({ op: 'padding', name: 'mu.bits' }, [], 1, 0, COLUMN);
     const share = this.gate({ op: 'paddingShare', name: 'mu.share' }, [this.padding], n, 0, COLUMN);
     this.mu = this.open(share, 'mu');
-    const { keyMean, longest } = this.p;
-    if (keyMean !== undefined) this.weight = this.tokenWeight(share, this.mu, longest, keyMean);
+    const { keyMean, keyScale, longest } = this.p;
+    const scale = lengthFactor(this.p);
+    if (keyMean === undefined && scale === undefined) return;
+    const tokens = this.gate({ op: 'sumTokens', name: 'mu.n' }, [share], bits(longest), 0, ONE);
+    if (keyMean !== undefined)
+      this.weight = this.byLength('w', tokens, this.mu, weightTable(longest, keyMean.f, scale), keyMean.f, keyMean.n);
+    if (scale !== undefined)
+      this.factor = this.byLength('F', tokens, this.mu, scaleTable(longest, scale), scale.bits, keyScale!.n);
   }
 
-  /** μ_j / Σ μ, an operand: by a look-up of 1/Σ μ, 0 for a text without a token. Whatever μ is, the ext wire holds it. */
-  private tokenWeight(share: Wire, mu: Wire, longest: number, { f, n }: NonNullable<Plan['keyMean']>): Wire {
-    const b = bits(longest);
-    const one: Shape = { rows: 'text', cols: 1 };
-    const tokens = this.gate({ op: 'sumTokens', name: 'mu.n' }, [share], b, 0, one);
-    const table = Array.from({ length: 2 ** b }, (_, i) => (i === 0 ? 0 : Math.round(2 ** f / i)));
-    const inverse = this.gate({ op: 'lookup', name: 'mu.inv', table }, [tokens], inverseRing(f), f, one);
-    const v = this.ext(inverse, 'mu.o_inv', n);
-    return this.open(this.gate({ op: 'outer', name: 'mu.w.share' }, [v, mu], n, f, COLUMN), 'mu.w');
+  /** μ_j g(n), an operand of ring N: g by a look-up, 0 for a text without a token. Whatever μ is, the ext wire holds it. */
+  private byLength(name: string, tokens: Wire, mu: Wire, table: readonly number[], f: number, N: number): Wire {
+    const g = this.gate({ op: 'lookup', name: `mu.${name}.table`, table }, [tokens], tableRing(table), f, ONE);
+    const v = this.ext(g, `mu.${name}.o`, N);
+    return this.open(this.gate({ op: 'outer', name: `mu.${name}.share` }, [v, mu], N, f, COLUMN), `mu.${name}`);
   }
 
   /** An operand with μ as one more column; itself where lengths are public. */

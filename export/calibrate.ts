@@ -12,7 +12,7 @@ import type { HiddenAct, ModelConfig } from '../model/config.ts';
 import { forward } from '../model/forward.ts';
 import type { Normaliser, Ops } from '../model/ops.ts';
 import type { Encoding } from '../data/tokenizer.ts';
-import { LENGTH_BITS, lengthFactor, lengthScaleOf } from './plan.ts';
+import { LENGTH_BITS, lengthFactor, lengthScaleOf } from './lengths.ts';
 import { RangeCollector, type Ranges } from './ranges.ts';
 import { structure } from './trace.ts';
 
@@ -102,8 +102,9 @@ class CalibrationOps implements Ops<Node> {
   }
   scores(q: Node, k: Node, heads: number): Node {
     const constant = this.#constantKeys[this.#layer];
-    if (constant !== undefined)
-      this.#range(`${this.#layer}.ksum`, abs(sum(sub(k, k.graph.constant(constant, [constant.length])), [1])));
+    const keys = constant === undefined ? k : sub(k, k.graph.constant(constant, [constant.length]));
+    this.#range(`${this.#layer}.key`, abs(keys));
+    if (constant !== undefined) this.#range(`${this.#layer}.ksum`, abs(sum(keys, [1])));
     return this.#base.scores(q, k, heads);
   }
   /** The squares, not yet divided: `context` divides their product with the values. */
@@ -191,7 +192,14 @@ export async function calibrate({ encodings, shortest, longest }: Sample, option
   const executable = await engine.compile(graph, ops.outputs, state);
   const collector = new RangeCollector();
   const normaliser = config.softmax_act === '2quad_centred' ? '2quad_centred' : '2quad';
-  const factor = lengthFactor({ per_length: LENGTH_BITS, longest, normaliser });
+  // public and hidden lengths round their factor differently
+  const factors = (['public', 'secret'] as const).map(
+    (length) =>
+      [
+        length === 'public' ? 'F' : 'H',
+        lengthFactor({ per_length: LENGTH_BITS, longest, length, normaliser }),
+      ] as const,
+  );
   try {
     let done = 0;
     for (const batch of byLength(encodings)) {
@@ -208,12 +216,15 @@ export async function calibrate({ encodings, shortest, longest }: Sample, option
         ),
         mask: int64(shape, new Int32Array(shape[0]! * shape[1]!).fill(1)),
       });
-      const F = lengthScaleOf(shape[1]!, factor);
       for (const name of names) {
         const [least, most] = [floats(out[`${name}:min`]!.data, name), floats(out[`${name}:max`]!.data, name)];
         collector.add(name, least, most);
-        const scale = SCALED.get(name.slice(name.indexOf('.') + 1))?.(F);
-        if (scale !== undefined) collector.add(`${name}F`, Float64Array.from(least, (v) => v * scale), Float64Array.from(most, (v) => v * scale)); // prettier-ignore
+        const scale = SCALED.get(name.slice(name.indexOf('.') + 1));
+        if (scale === undefined) continue;
+        for (const [suffix, factor] of factors) {
+          const by = scale(lengthScaleOf(shape[1]!, factor));
+          collector.add(`${name}${suffix}`, Float64Array.from(least, (v) => v * by), Float64Array.from(most, (v) => v * by)); // prettier-ignore
+        }
       }
       done += batch.length;
       progress?.(done, encodings.length);

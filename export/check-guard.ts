@@ -51,6 +51,10 @@ export function checkGuard(p: Plan): void {
     const nT = q.nS - (p.fq + p.fk - p.fs);
     ext(`${l}.o_S`, nT, p.fs, q.reach?.score);
     if (q.nKs !== undefined) ext(`${l}.o_Ksum`, q.nKs, p.fk, q.reach?.keySum);
+    if (q.nK !== undefined) {
+      const most = (q.reach?.key ?? Infinity) * 2 ** p.fk + UNITS;
+      need(most < 2 ** (q.nK - 2), `${l}.o_K`, `the weights allow ${most.toPrecision(3)}, a ring of ${q.nK} bits holds 2^${q.nK - 2}`); // prettier-ignore
+    }
     ext(`${l}.o_PV`, q.nPVo, p.fpv, q.reach?.context);
     // a sum of squares of unflagged values, |t| < 2^(n−2), is right in its ring and below a quarter of it
     const sum = 2 * (nT - 2) + Math.log2(p.longest);

@@ -11,7 +11,8 @@ import { ring, type Wire } from './builder.ts';
 import { InverseBuilder } from './lower-inverse.ts';
 import { normSites, type NormSite } from './norm-sites.ts';
 import { denominatorSite, normSite } from './residual.ts';
-import { checkPlan, clearsPadding, keysRing, lengthFactor, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
+import { keysRing, lengthFactor } from './lengths.ts';
+import { checkPlan, clearsPadding, programTrig, type Folded, type IntegerTensor, type Plan, type PlanLayer } from './plan.ts'; // prettier-ignore
 
 export type { Matrix };
 
@@ -150,19 +151,20 @@ class Lowering extends InverseBuilder {
       this.gate({ op: 'centre', name, side, by: by(f) }, [z], q.nS, f, z.shape);
 
     const V = this.toScale(biased('v', q.nP + by(p.fv)), p.fv, `${k}V`);
-    const factor = lengthFactor(p);
+    const factor = this.mu === undefined ? lengthFactor(p) : undefined;
     let Q: Wire;
     let K: Wire;
     if (factor !== undefined) {
       const z = biased('q', q.nS + by(p.fq) + factor.bits);
       Q = this.gate({ op: 'lengthScale', name: `${k}Q`, by: by(p.fq), factor }, [z], q.nS, p.fq, z.shape);
-    } else if (centred && this.weight === undefined) {
+    } else if (centred && this.mu === undefined) {
       Q = centre(biased('q', { base: q.nS + by(p.fq), plus: 'queries' }), p.fq, 'queries', `${k}Q`);
     } else {
       Q = this.toScale(biased('q', q.nS + by(p.fq)), p.fq, `${k}Q`);
     }
-    if (this.weight !== undefined) {
-      K = this.lessMean(this.linear(no, `${k}Wk`, this.matrix(l, 'Wk', p.H, p.H), p.fw, keysRing(q) + by(p.fk)), this.weight, q, k); // prettier-ignore
+    if (this.mu !== undefined) {
+      const n = keysRing(q) + by(p.fk);
+      K = this.hiddenKeys(centred ? this.linear(no, `${k}Wk`, this.matrix(l, 'Wk', p.H, p.H), p.fw, n) : biased('k', n), q, k); // prettier-ignore
     } else if (centred) {
       const Wk = this.matrix(l, 'Wk', p.H, p.H); // no bias row: a constant key cancels
       const z = this.linear(no, `${k}Wk`, Wk, p.fw, { base: q.nS + by(p.fk), plus: 'keys' });
@@ -202,22 +204,36 @@ class Lowering extends InverseBuilder {
   }
 
   /**
-   * k_j − w_j Σ_j k_j, the keys less their mean over the real tokens, w_j being 1/n of these and 0 of padding: rows of padding stay 0.
-   * The sum is truncated once, before its product.
+   * F(n) k_j − w_j Σ_j k_j of projections z that are 0 for padding, and remain so: keys scaled by the hidden length, if they are, less
+   * their mean over the real tokens, w_j = F(n) / n, if scores are centred. The sum is truncated once, before its product.
    */
-  private lessMean(z: Wire, w: Wire, q: PlanLayer, k: string): Wire {
+  private hiddenKeys(z: Wire, q: PlanLayer, k: string): Wire {
     const { fk } = this.p;
+    const { weight, factor } = this;
+    const plain = weight === undefined && factor === undefined;
+    const keys = this.toScale(z, fk, plain ? `${k}K` : `${k}Kt`);
+    const scaled = factor === undefined ? keys : this.scaledKeys(keys, factor, q, k);
+    if (weight === undefined) return scaled;
     const total = this.gate({ op: 'sumTokens', name: `${k}Ksum` }, [z], ring(z), z.f, { rows: 'text', cols: z.shape.cols }); // prettier-ignore
-    const n = q.nS + w.f;
+    const n = q.nS + weight.f;
     const v = this.guardedExt(this.toScale(total, fk, `${k}Ksumt`), `${k}o_Ksum`, n, q.nKs);
-    const mean = this.gate({ op: 'outer', name: `${k}Kmean` }, [v, w], n, fk + w.f, z.shape);
-    return this.add(this.toScale(z, fk, `${k}Kt`), this.toScale(mean, fk, `${k}Kmeant`), -1, `${k}K`);
+    const mean = this.gate({ op: 'outer', name: `${k}Kmean` }, [v, weight], n, fk + weight.f, z.shape);
+    return this.add(scaled, this.toScale(mean, fk, `${k}Kmeant`), -1, `${k}K`);
+  }
+
+  /** Keys times the factor of their text. No guard: the weights allow no key that this opening could not hold. */
+  private scaledKeys(keys: Wire, factor: Wire, q: PlanLayer, k: string): Wire {
+    const n = q.nS + factor.f;
+    const scaled = this.product(this.ext(keys, `${k}o_K`, n, q.nK), factor, n, `${k}KF`);
+    return this.truncate(scaled, factor.f, `${k}KFt`);
   }
 
   /** s + c, or F (s + c) of scores that carry the factor F already: a share truncated to ring n needs as many bits more. */
   private shifted(s: Wire, name: string, c: Matrix, factor: LengthFactor | undefined): Wire {
     if (this.mu !== undefined) {
-      const shift = this.linear(this.mu, `${name.slice(0, -1)}c`, c, s.f, ring(s));
+      const k = name.slice(0, -1);
+      const by = this.factor ?? this.mu;
+      const shift = this.toScale(this.linear(by, `${k}c`, c, s.f, ring(s) + by.f), s.f, `${k}ct`);
       return this.gate({ op: 'addKeys', name }, [s, shift], s.n, s.f, s.shape);
     }
     if (factor === undefined) return this.bias(s, name, c, 'head');

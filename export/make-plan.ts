@@ -12,8 +12,9 @@ import { fitActivation, fitReciprocal, fitTanh } from './fit/functions.ts';
 import { trigTable } from './fit/gate.ts';
 import { PERIOD_BITS } from './guard-levels.ts';
 import type { LengthFactor } from '../protocol/program.ts';
-import { centreBits, checkPlan, LENGTH_BITS, lengthFactor, lengthScaleOf, muRing, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig } from './plan.ts'; // prettier-ignore
-import { bits, extRing, fitInterval, fitRatios, layerReach, squareSum, tanhReach } from './plan-guard.ts';
+import { centreBits, hidesMean, LENGTH_BITS, lengthFactor, lengthScaleOf } from './lengths.ts';
+import { checkPlan, muRing, type Plan, type PlanGroup, type PlanLayer, type PlanNorm, type PlanReciprocal, type PlanTrig } from './plan.ts'; // prettier-ignore
+import { bits, extRing, fitInterval, fitRatios, layerReach, squareSum, tanhReach, wholeRing } from './plan-guard.ts';
 import { BALANCED, type PlanOptions } from './plans.ts';
 import type { Range, Ranges } from './ranges.ts';
 import type { RealModel } from './real-model.ts';
@@ -77,11 +78,14 @@ class Planner {
     this.c = options;
     this.fz = options.fx + options.fzx;
     const { normaliser } = model;
+    const length = this.length;
+    this.hidesMean = hidesMean({ normaliser, length });
     // texts of one length need no factor, unless centring multiplies the queries anyway
-    const hidden = options.buckets !== undefined;
-    this.hidesMean = hidden && normaliser === '2quad_centred';
-    const scaled = options.perLength && !hidden && (normaliser === '2quad_centred' || ranges.shortest < ranges.longest);
-    this.factor = scaled ? lengthFactor({ per_length: LENGTH_BITS, longest: ranges.longest, normaliser }) : undefined;
+    const multiplied = normaliser === '2quad_centred' && length === 'public';
+    const scaled = options.perLength && (multiplied || ranges.shortest < ranges.longest);
+    this.factor = scaled
+      ? lengthFactor({ per_length: LENGTH_BITS, longest: ranges.longest, length, normaliser })
+      : undefined;
     this.progress = progress;
     if (options.guard && model.bounds === undefined) throw new Error('a guarded plan needs the bounds of its weights');
     this.bounds = options.guard ? model.bounds : undefined;
@@ -124,7 +128,7 @@ class Planner {
       nC: 24 + bits(Math.max(32, 2 * this.big('logits'), this.bounds?.logits ?? 0)) + 1,
       n_mu: 0,
       normaliser: m.normaliser,
-      length: c.buckets === undefined ? 'public' : 'secret',
+      length: this.length,
       guard: c.guard,
       ...(this.bounds && { reach: { embedding: this.bounds.embedding, logits: this.bounds.logits }, eps: m.eps }),
       shortest: st.shortest,
@@ -132,6 +136,7 @@ class Planner {
       ...(c.buckets && { buckets: c.buckets }),
       ...(this.hidesMean && { keyMean: this.keyMean(layers) }),
       ...(this.factor === undefined ? {} : { per_length: this.factor.bits }),
+      ...(this.scalesHidden && { keyScale: this.keyScale(layers) }),
       ...(c.clsOnly ? { cls_only: true } : {}),
       calibration_sha256: st.sha256,
       norm,
@@ -151,6 +156,24 @@ class Planner {
   private keyMean(layers: readonly PlanLayer[]): { f: number; n: number } {
     const f = bits(Math.max(2, ...layers.map((_, l) => this.keySum(l))));
     return { f, n: Math.max(...layers.map(({ nS }) => nS)) + f };
+  }
+
+  private keyScale(layers: readonly PlanLayer[]): { longest: number; n: number } {
+    return { longest: this.st.longest, n: Math.max(...layers.map(({ nS }) => nS)) + LENGTH_BITS };
+  }
+
+  private get length(): Plan['length'] {
+    return this.c.buckets === undefined ? 'public' : 'secret';
+  }
+
+  /** Scores are scaled by a length that stays hidden: by their keys. */
+  private get scalesHidden(): boolean {
+    return this.factor !== undefined && this.length === 'secret';
+  }
+
+  /** Suffix of the ranges of scaled scores: of a public length's factor, or a hidden one's. */
+  private get scaling(): '' | 'F' | 'H' {
+    return this.factor === undefined ? '' : this.length === 'public' ? 'F' : 'H';
   }
 
   /** Largest sum of keys to be expected, in units of a key. */
@@ -230,10 +253,12 @@ class Planner {
       layerReach(this.bounds, l, {
         lambda,
         c: this.m.layers[l]!.c,
-        scale,
+        // a client that hides its length may say any number of tokens
+        scale: this.scalesHidden ? lengthScaleOf(1, factor) : scale,
         D0: c.D0,
         activation: largestActivation(groups, perm),
         ...(this.hidesMean && { tokens: this.longest }),
+        ...(this.scalesHidden && { scaled: true }),
       });
     const nS = this.ring(tmax * 2 ** (c.fq + c.fk), (reach?.score ?? 0) * 2 ** (c.fq + c.fk), c.head);
     const nPVo = this.ring(pv * 2 ** c.fpv, (reach?.context ?? 0) * 2 ** c.fpv, c.head);
@@ -248,13 +273,15 @@ class Planner {
     const nO = this.ring(this.big(`${k}ln1.xc`) * c.mar * 2 ** fz, (reach?.norm1 ?? 0) * 2 ** fz);
     const nKs = this.hidesMean ? this.ring(this.keySum(l), (reach?.keySum ?? 0) * 2 ** c.fk) : undefined;
     const { shortest, longest } = this.st;
-    const length = c.buckets === undefined ? 'public' : 'secret';
-    const centre = centreBits({ normaliser: this.m.normaliser, length, shortest, longest });
+    // a ring that holds whatever the weights allow; without their bounds what was seen, with a margin
+    const seenKey = this.scalesHidden ? this.big(`${k}key`) * c.mar : 0;
+    const nK = this.scalesHidden ? wholeRing((reach?.key ?? seenKey) * 2 ** c.fk) : undefined;
+    const centre = centreBits({ normaliser: this.m.normaliser, length: this.length, shortest, longest });
     const wide = (n: number, f: number): number => n + c.fx + c.fw - f;
-    const queries = factor?.bits ?? centre.queries;
+    const queries = this.scalesHidden ? 0 : (factor?.bits ?? centre.queries);
     const nEx = Math.max(
       wide(nP, c.fv),
-      wide(Math.max(nS, nKs ?? 0), c.fk) + centre.keys,
+      wide(Math.max(nS, nKs ?? 0, nK ?? 0), c.fk) + centre.keys,
       wide(nS, c.fq) + queries,
       nO + 8,
     );
@@ -264,7 +291,7 @@ class Planner {
     return {
       nS, nP, NP, nPVo, nO, nU,
       nE1: Math.max(nU, nZ),
-      nZ, nEx, rawU, ...(nKs !== undefined && { nKs }), lambda, perm, D, groups,
+      nZ, nEx, rawU, ...(nKs !== undefined && { nKs }), ...(nK !== undefined && { nK }), lambda, perm, D, groups,
       ...(reach && { reach }),
     }; // prettier-ignore
   }
@@ -273,7 +300,7 @@ class Planner {
   private attention(l: number): { lambda: number[]; D: PlanReciprocal; smax: number; pv: number } {
     const { c, m, factor } = this;
     this.step(`${l}.D`);
-    const F = factor === undefined ? '' : 'F';
+    const F = this.scaling;
     const s = this.range(`${l}.s${F}`).max;
     const { min, max } = this.range(`${l}.D${F}`);
     const PV = this.range(`${l}.PV${F}`).max;

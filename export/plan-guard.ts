@@ -23,6 +23,9 @@ const NARROWEST = 16 / 14 - 0.001;
 export const extRing = (seen: number, reach: number): number =>
   Math.max(bits(seen / 0.75), bits((reach * ROUNDING) / 3)) + 2;
 
+/** Ring of an ext wire that holds all the weights allow, in units: it needs no guard. */
+export const wholeRing = (reach: number): number => bits(reach * ROUNDING + 2) + 2;
+
 /** Period over interval, for the fits of a guarded plan. */
 export const fitRatios = (b: number): number[] => FIT_CELLS.map((cells) => fitRatio(cells, b));
 
@@ -37,6 +40,8 @@ export function layerReach(
     readonly D0: number;
     /** Where sums of keys are opened: most tokens of a text. */
     readonly tokens?: number;
+    /** Keys are opened, to be scaled. */
+    readonly scaled?: boolean;
     /** (F) largest |gelu| in the interval of every unit. */
     readonly activation: Float64Array;
   },
@@ -46,6 +51,7 @@ export function layerReach(
   return {
     score: Math.max(...score),
     ...(plan.tokens !== undefined && { keySum: plan.tokens * own.key }),
+    ...(plan.scaled && { key: own.key }),
     context: DENOMINATOR * plan.D0 * Math.max(...own.value),
     norm1: own.norm1,
     norm2: own.norm2(plan.activation),

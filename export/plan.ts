@@ -7,13 +7,12 @@
 import { RefusedError } from '../common/errors.ts';
 import { checkGuard } from './check-guard.ts';
 import { newtonStep, type InverseSite } from './newton.ts';
+import { centreBits, hidesMean, keysRing, lengthFactor, scaleTable, tableRing, weightTable } from './lengths.ts';
 import { normSites } from './norm-sites.ts';
 import { bits } from './plan-guard.ts';
 import { denominatorSite, normSite } from './residual.ts';
-import { centreConstants } from '../protocol/gates/centre.ts';
-import { lengthFraction } from '../protocol/gates/length-scale.ts';
 import { MAX_TABLE_BITS } from '../protocol/gates/lookup.ts';
-import type { FourierTable, LengthFactor, TrigTable } from '../protocol/program.ts';
+import type { FourierTable, TrigTable } from '../protocol/program.ts';
 
 export type Normaliser = '2quad' | '2quad_centred';
 
@@ -75,6 +74,8 @@ export interface LayerReach {
   readonly score: number;
   /** Centred scores of hidden lengths. */
   readonly keySum?: number;
+  /** Scores scaled by a hidden length: a key; its opening holds it without a guard. */
+  readonly key?: number;
   readonly context: number;
   readonly norm1: number;
   readonly norm2: number;
@@ -93,6 +94,8 @@ export interface PlanLayer {
   readonly rawU: number;
   /** Centred scores of hidden lengths: ring in which the sum of a text's keys is opened. */
   readonly nKs?: number;
+  /** Scores scaled by a hidden length: ring in which the keys are opened. */
+  readonly nK?: number;
   /** (A) factor folded into the query weights of a head. */
   readonly lambda: readonly number[];
   /** (F) hidden unit at each place after sorting by interval width. */
@@ -154,7 +157,9 @@ export interface Plan extends Scales {
   readonly buckets?: readonly number[];
   /** Centred scores of secret lengths: fraction bits of a token's weight μ / Σ μ in the mean of the keys, and its ring. */
   readonly keyMean?: { readonly f: number; readonly n: number };
-  /** Scores are scaled by F ≈ √(longest / L), a factor of so many fraction bits (`lengthScale`): D keeps one range. Absent: not. */
+  /** Scores scaled by a secret length: the length whose factor is 1, and the ring of the factor, by which the keys are multiplied. */
+  readonly keyScale?: { readonly longest: number; readonly n: number };
+  /** Scores are scaled by F ≈ √(longest / L), a factor of so many fraction bits (`lengthScale`, `keyScale`): D keeps one range. Absent: not. */
   readonly per_length?: number;
   /** The last layer computes the first token's row alone, all the classifier reads. Absent: every row. */
   readonly cls_only?: boolean;
@@ -207,56 +212,19 @@ const seriesRing = (site: InverseSite): number =>
 const WIDEST = 128;
 const WORD = 64;
 
-/** Bits that row-centring costs in the ring of the keys and of the queries, worst legal length; none where lengths are secret. */
-export function centreBits(plan: Pick<Plan, 'normaliser' | 'length' | 'shortest' | 'longest'>): {
-  keys: number;
-  queries: number;
-} {
-  let [keys, queries] = [0, 0];
-  if (plan.normaliser !== '2quad_centred' || plan.length === 'secret') return { keys, queries };
-  for (let length = plan.shortest; length <= plan.longest; length++) {
-    const { k, e } = centreConstants(length);
-    keys = Math.max(keys, k);
-    queries = Math.max(queries, e);
-  }
-  return { keys, queries };
-}
-
 /** Widest ring in which μ is used: with E_n, in scores, in the mean of the keys, in the LayerNorms whose padding rows it clears. */
 export function muRing(
-  p: Pick<Plan, 'norm' | 'H' | 'eps' | keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers' | 'keyMean'>,
+  p: Pick<Plan, 'norm' | 'H' | 'eps' | keyof Scales | 'fz' | 'ne' | 'nPool' | 'layers' | 'keyMean' | 'keyScale'>,
 ): number {
   const clears = normSites(p).flatMap((site) =>
     clearsPadding(site.key, p.layers.length) ? [seriesRing(normSite(p, site))] : [],
   );
-  return Math.max(...clears, p.keyMean?.n ?? 0, ...p.layers.flatMap((q) => [q.nEx, q.nS]));
+  return Math.max(...clears, p.keyMean?.n ?? 0, p.keyScale?.n ?? 0, ...p.layers.flatMap((q) => [q.nEx, q.nS]));
 }
-
-/** Ring of the keys before their mean is taken off: that of the scores, and of the sums over a text. */
-export const keysRing = (q: Pick<PlanLayer, 'nS' | 'nKs'>): number => Math.max(q.nS, q.nKs ?? 0);
-
-/** Ring in which 1/n ≤ 1 at f bits is opened as ext. */
-export const inverseRing = (f: number): number => f + 3;
 
 /** Whether a LayerNorm makes the rows of padding 0: those that a layer's attention reads. */
 export const clearsPadding = (key: string, layers: number): boolean =>
   key === 'emb' || (key.endsWith('.ln2') && key !== `${layers - 1}.ln2`);
-
-/** Fraction bits of F: enough for denominators within 12 % of what the length makes them. */
-export const LENGTH_BITS = 3;
-
-/** The length factor of a plan; undefined where scores are not scaled. */
-export const lengthFactor = (plan: Pick<Plan, 'per_length' | 'longest' | 'normaliser'>): LengthFactor | undefined =>
-  plan.per_length === undefined
-    ? undefined
-    : { longest: plan.longest, bits: plan.per_length, centred: plan.normaliser === '2quad_centred' };
-
-/** F of a text of L tokens; 1 without a factor. */
-export function lengthScaleOf(L: number, factor: LengthFactor | undefined): number {
-  if (factor === undefined) return 1;
-  const { by, drop } = lengthFraction(L, factor);
-  return by / 2 ** drop;
-}
 
 const RANGES = 'lower the calibrated range (train with a range penalty, drop extreme texts) or choose smaller scales';
 const SCALES = 'choose fraction bits that are not below those of the next wire';
@@ -284,18 +252,19 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     'distil a student with softmax_act 2quad or 2quad_centred first (train-distill student)',
   );
   need(p.length === 'public' || p.length === 'secret', 'length', `${String(p.length)}: public or secret`, REFIT);
-  const { keyMean } = p;
-  const hidesMean = p.length === 'secret' && p.normaliser === '2quad_centred';
+  const { keyMean, keyScale } = p;
+  const centresHidden = hidesMean(p);
   need(
-    !hidesMean || (keyMean !== undefined && p.layers.every(({ nKs }) => nKs !== undefined)),
+    !centresHidden || (keyMean !== undefined && p.layers.every(({ nKs }) => nKs !== undefined)),
     '2quad_centred needs a public length (no padding rows)',
     'or the rings in which the mean of its keys is taken: keyMean, nKs',
     REFIT,
   );
+  const scalesHidden = p.length === 'secret' && p.per_length !== undefined;
   need(
-    p.length === 'public' || p.per_length === undefined,
+    !scalesHidden || (keyScale !== undefined && p.layers.every(({ nK }) => nK !== undefined)),
     'scores scaled by the length need a public length',
-    `factor of ${p.per_length ?? 0} bits`,
+    'or the rings in which the keys are scaled: keyScale, nK',
     REFIT,
   );
   need(typeof p.guard === 'boolean', 'guard', `${String(p.guard)}: on or off`, REFIT);
@@ -328,15 +297,20 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     const g = q.D.gate;
     const tO = p.fpv + g.f_out - p.fo;
     const wide = (n: number, f: number): number => n + p.fx + p.fw - f;
-    const qRing = wide(q.nS, p.fq) + (p.per_length ?? centre.queries);
+    const qRing = wide(q.nS, p.fq) + (scalesHidden ? 0 : (p.per_length ?? centre.queries));
     const kRing = wide(keysRing(q), p.fk) + centre.keys;
     atLeast(`${k}E_n ring below the Q ring (centring bits included)`, q.nEx, qRing, E, REFIT);
     atLeast(`${k}E_n ring below the K ring (centring bits included)`, q.nEx, kRing, E, REFIT);
     atLeast(`${k}E_n ring below the V ring`, q.nEx, wide(q.nP, p.fv), E, REFIT);
     atLeast(`${k}E_n ring below residual ring + 8`, q.nEx, q.nO + 8, E, REFIT);
-    if (hidesMean) {
+    if (centresHidden) {
       atMost(`${k}key mean ring above the ring of its weights`, q.nS + keyMean!.f, keyMean!.n, 'wire mu.w', REFIT);
       atLeast(`${k}key mean ring not above the ring of sums`, q.nS + keyMean!.f, q.nKs! + 1, `wire ${l}.Kmean`, REFIT);
+    }
+    if (scalesHidden) {
+      const scaled = q.nS + p.per_length!;
+      atMost(`${k}scaled key ring above the ring of its factor`, scaled, keyScale!.n, 'wire mu.F', REFIT);
+      atLeast(`${k}scaled key ring not above the ring of keys`, scaled, q.nK! + 1, `wire ${l}.KF`, REFIT);
     }
     atLeast(`${k}score ring below 3`, nT, 3, `wire ${l}.t`, REFIT);
     atLeast(`${k}square ring below score ring + 2`, q.NP + 3, nT + 2, `wire ${l}.P`, REFIT);
@@ -380,11 +354,18 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
     atLeast('mu ring below a ring that uses it', p.n_mu, muRing(p), 'wire mu', REFIT);
     atMost('mu ring above 128', p.n_mu, WIDEST, 'wire mu', SHORTER);
   }
-  if (hidesMean) {
-    atLeast('fraction bits of the mean of the keys', keyMean!.f, 1, 'wire mu.w', REFIT);
-    atLeast('ring of a token’s weight not above 1', keyMean!.n, inverseRing(keyMean!.f) + 1, 'wire mu.w', REFIT);
-    atMost('ring of a token’s weight above 64', keyMean!.n, WORD, 'wire mu.w', SHORTER);
-    atMost('table of 1/n', bits(p.longest), MAX_TABLE_BITS, 'wire mu.inv', SHORTER);
+  if (centresHidden || scalesHidden) atMost('tables of n', bits(p.longest), MAX_TABLE_BITS, 'wire mu.n', SHORTER);
+  if (centresHidden) {
+    const { f, n } = keyMean!;
+    atLeast('fraction bits of the mean of the keys', f, 1, 'wire mu.w', REFIT);
+    const entries = tableRing(weightTable(p.longest, f, lengthFactor(p)));
+    atLeast('ring of a token’s weight not above its table', n, entries + 1, 'wire mu.w', REFIT);
+    atMost('ring of a token’s weight above 64', n, WORD, 'wire mu.w', SHORTER);
+  }
+  if (scalesHidden) {
+    const entries = tableRing(scaleTable(p.longest, lengthFactor(p)!));
+    atLeast('ring of the factor not above its table', keyScale!.n, entries + 1, 'wire mu.F', REFIT);
+    atMost('ring of the factor above 64', keyScale!.n, WORD, 'wire mu.F', SHORTER);
   }
   const tanh = p.tanh;
   atLeast('pooler ring below the tanh opening', p.nPool - (p.rawP - tanh.b), tanh.b, 'wire pool.u', REFIT);

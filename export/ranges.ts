@@ -9,8 +9,9 @@ export interface Range {
 /**
  * Per wire, over real tokens of all calibration texts. `emb`, `<l>.ln1`, `<l>.ln2` with `.xc` (input less its row mean) and
  * `.var` (its variance): one pair. `<l>.s` (|score|, centred where the normaliser is), `<l>.D` (denominator) and `<l>.PV`
- * (|Σ square·value|): per head; `<l>.sF`, `<l>.DF` and `<l>.PVF` the same of scores times F ≈ √(longest / L) (`lengthScale`). `<l>.ksum` (|Σ_j k_j|, without the
- * keys' constant part; centred scores only): one pair. `<l>.u` (before the activation): per hidden unit. `pool.u`, `logits`: one pair.
+ * (|Σ square·value|): per head; `<l>.sF`, `<l>.DF` and `<l>.PVF` the same of scores times F ≈ √(longest / L) (`lengthScale`),
+ * `<l>.sH`, … times F as hidden lengths round it. `<l>.key` (|k_j|, of centred scores without its constant part) and `<l>.ksum`
+ * (|Σ_j k_j| of these, centred scores only): one pair. `<l>.u` (before the activation): per hidden unit. `pool.u`, `logits`: one pair.
  */
 export interface Ranges {
   readonly shortest: number;

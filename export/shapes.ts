@@ -72,6 +72,8 @@ export const TYPICAL = {
   norm2: { centred: 120, variance: [0.37, 30] },
   /** |q·k/√d|. */
   score: 24,
+  /** |k_j|: no plan with guards asks, the weights bound it. */
+  key: 12,
   /** |Σ_j k_j| over the tokens, per token: the median layer of a centred MiniLM distilled on SST-2, at its longest texts. */
   keySumPerToken: 2.5,
   /** Σ (s + c)² over the keys, per key; ratio 150 after margins. */
@@ -157,12 +159,13 @@ export function typicalRanges(config: ModelConfig, tokens: number, longest = tok
   for (let l = 0; l < config.num_hidden_layers; l++) {
     norm(`${l}.ln1`, TYPICAL.norm1);
     norm(`${l}.ln2`, TYPICAL.norm2);
-    // one length: the factor of the scores is 1
-    for (const scaled of ['', 'F']) {
-      set(`${l}.s${scaled}`, 0, TYPICAL.score, heads);
-      set(`${l}.D${scaled}`, least * tokens, most * longest, heads);
+    // scaled scores: of the shortest texts the largest; denominators as of the longest
+    for (const scaled of ['', 'F', 'H']) {
+      set(`${l}.s${scaled}`, 0, TYPICAL.score * (scaled === '' ? 1 : Math.sqrt(longest / tokens)), heads);
+      set(`${l}.D${scaled}`, least * (scaled === '' ? tokens : longest), most * longest, heads);
       set(`${l}.PV${scaled}`, 0, TYPICAL.context * most * longest, heads);
     }
+    set(`${l}.key`, 0, TYPICAL.key);
     if (centred(config)) set(`${l}.ksum`, 0, TYPICAL.keySumPerToken * longest);
     wires.set(`${l}.u`, u);
   }

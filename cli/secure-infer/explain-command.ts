@@ -96,15 +96,16 @@ async function explain(dir: string | undefined, options: Options): Promise<void>
 
 const size = (amount: number): string =>
   amount === 0 ? '' : amount < 1e6 ? `${(amount / 1e3).toFixed(1)} kB` : `${(amount / 1e6).toFixed(2)} MB`;
-/** What hiding the length costs a text of `seq` tokens: the padding, and the mean of centred scores. */
+/** What hiding the length costs a text of `seq` tokens: the padding, and what depends on the number of tokens. */
 function hiding(program: Program, { lengths, hiding: added }: Explained, seq: number): string {
-  const { padding, mean } = added!;
+  const { padding, keys, scaled, centred } = added!;
+  const done = [...(scaled ? ['scaled by'] : []), ...(centred ? ['centred over'] : [])].join(' and ');
   return (
     `lengths are hidden inside buckets of ${program.buckets!.join(', ')} tokens: a text of ${seq} costs what one of ${lengths[0]} does; ` +
     `the padding factor itself ${size(padding.sentBytes)} sent, ${size(padding.dealtBytes)} dealt; guards of token rows have twice the tables\n` +
-    (mean === undefined
+    (keys === undefined
       ? ''
-      : `scores are centred over a number of tokens that stays hidden: ${mean.rounds} rounds more, ${size(mean.sentBytes)} sent, ${size(mean.dealtBytes)} dealt\n`)
+      : `scores are ${done} a number of tokens that stays hidden: ${keys.rounds} rounds more, ${size(keys.sentBytes)} sent, ${size(keys.dealtBytes)} dealt\n`)
   );
 }
 

@@ -51,18 +51,20 @@ export interface Explained {
   readonly hiding?: Hiding;
 }
 
-/** What hidden lengths add, guards of token rows (twice the tables) and inverses times μ apart. */
+/** What hidden lengths add; guards of token rows (twice the tables) and inverses times μ apart. */
 export interface Hiding {
   /** The client's bits, and μ as an operand. */
   readonly padding: Part;
-  /** Centred scores: the mean of the keys over the real tokens, from the look-up of 1/n to the keys less it. */
-  readonly mean?: Part;
+  /** What depends on the number of real tokens, from its look-ups to the keys: scaled by it, and less their mean. */
+  readonly keys?: Part;
+  readonly scaled: boolean;
+  readonly centred: boolean;
 }
 
 /** Which part of hiding lengths a gate is, by its name; undefined for what public lengths have too. */
-function hidingPart(name: string): 'padding' | 'mean' | undefined {
+function hidingPart(name: string): 'padding' | 'keys' | undefined {
   if (['mu', 'mu.bits', 'mu.share'].includes(name)) return 'padding';
-  return name.startsWith('mu.') || /^\d+\.(o_)?K(sum|mean)/.test(name) ? 'mean' : undefined;
+  return name.startsWith('mu.') || /^\d+\.(o_K|o_Ksum|KF|Ksum|Kmean)(t|\.guard)?$/.test(name) ? 'keys' : undefined;
 }
 
 /** The layer a gate belongs to, by its name. */
@@ -117,12 +119,18 @@ export function explainProgram(program: Program, dims: Dims): Explained {
     return depth(left) - depth(wires([...inside], false));
   };
   const hidden = split((gate) => hidingPart(gate.name));
-  const [padding, mean] = [hidden.get('padding'), hidden.get('mean')];
-  // the layers' own parts follow each other; 1/n is there before the first of them asks for it
-  const inLayers = [...split((gate) => (hidingPart(gate.name) === 'mean' && !gate.name.startsWith('mu.') ? layerOf(gate.name) : undefined)).values()]; // prettier-ignore
+  const [padding, keys] = [hidden.get('padding'), hidden.get('keys')];
+  // the layers' own parts follow each other; the look-ups are there before the first of them asks
+  const inLayers = split(({ name }) =>
+    hidingPart(name) === 'keys' && !name.startsWith('mu.') ? layerOf(name) : undefined,
+  );
+  const rounds = [...inLayers.values()].reduce((s, own) => s + added(own), 0);
+  const has = (name: string): boolean => program.gates.some((gate) => gate.name === name);
   const hiding: Hiding | undefined = padding && {
     padding: part('padding factor', padding, 0),
-    ...(mean && { mean: part('mean of the keys', mean, inLayers.reduce((s, own) => s + added(own), 0)) }), // prettier-ignore
+    ...(keys && { keys: part('keys by the hidden length', keys, rounds) }),
+    scaled: has('mu.F'),
+    centred: has('mu.w'),
   };
   return {
     suite: program.suite,

@@ -1,7 +1,14 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { CORE, expectedSeconds, expectedTimes, explainProgram, type Part } from '../../cli/secure-infer/explain.ts';
+import {
+  CORE,
+  expectedSeconds,
+  expectedTimes,
+  explainProgram,
+  type Hiding,
+  type Part,
+} from '../../cli/secure-infer/explain.ts';
 import { shapeConfig, shapePlan, shapeProgram } from '../../export/shapes.ts';
 import { programCost } from '../../protocol/cost.ts';
 import { endAll, secureInfer } from '../support/processes.ts';
@@ -108,7 +115,7 @@ describe('the command', () => {
     expect(above.err).toMatch(/a largest bucket of 32 tokens/);
   });
 
-  it('says what hidden lengths add to centred scores: a round a layer, and what the mean of the keys takes', async () => {
+  it('says what hidden lengths add to centred scores: a round a layer, and what the keys take', async () => {
     const shape = ['--shape', 'bert-tiny', '--seq', '16', '--softmax-act', '2quad_centred'];
     const [open, hidden] = await Promise.all(
       [[], ['--hide-length', '16,32']].map(async (more) => JSON.parse((await secureInfer('explain', ...shape, ...more, '--gates', '--json')).out)),
@@ -116,18 +123,23 @@ describe('the command', () => {
     expect([open.rounds, open.hiding]).toEqual([15 * 2 + 7, undefined]);
     expect(hidden.rounds).toBe(16 * 2 + 7);
     expect(hidden.layers.map(({ rounds }: Part) => rounds)).toEqual([4, 16, 16, 3]);
-    const { mean, padding } = hidden.hiding as { mean: Part; padding: Part };
-    expect([mean.rounds, padding.rounds]).toEqual([2, 0]);
-    // every opening of an n of 32 tokens: 6 bits, 1/n and its products; of two layers a sum of 128 columns each
-    const own = (hidden.gates as Part[]).filter(({ name }) => /^mu\.(n|inv|o_inv|w)|^\d\.(o_)?K(sum|mean)/.test(name));
-    expect(own.length).toBe(mean.gates);
-    expect(own.filter(({ rounds }) => rounds > 0).map(({ name }) => name)).toEqual(['mu.inv', 'mu.o_inv', 'mu.w', '0.o_Ksum', '1.o_Ksum']); // prettier-ignore
+    const { keys, padding, scaled, centred } = hidden.hiding as Hiding;
+    expect([keys!.rounds, padding.rounds, scaled, centred]).toEqual([2, 0, true, true]);
+    const own = (hidden.gates as Part[]).filter(({ name }) => /^mu\.[nwF]|^\d\.(o_)?K(F|sum|mean|$)/.test(name) && !/^\d\.K$/.test(name)); // prettier-ignore
+    expect(own.length).toBe(keys!.gates);
+    expect(own.filter(({ rounds }) => rounds > 0).map(({ name }) => name)).toEqual([
+      'mu.w.table', 'mu.w.o', 'mu.w', 'mu.F.table', 'mu.F.o', 'mu.F', '0.o_K', '0.o_Ksum', '1.o_K', '1.o_Ksum',
+    ]); // prettier-ignore
     for (const of of ['sentBytes', 'dealtBytes'] as const)
-      expect(Math.abs(own.reduce((sum, part) => sum + part[of], 0) - mean[of])).toBeLessThanOrEqual(own.length);
+      expect(Math.abs(own.reduce((sum, part) => sum + part[of], 0) - keys![of])).toBeLessThanOrEqual(own.length);
     const { out } = await secureInfer('explain', ...shape, '--hide-length', '16,32');
     expect(out).toMatch(
-      /scores are centred over a number of tokens that stays hidden: 2 rounds more, [\d.]+ kB sent, [\d.]+ kB dealt/,
+      /scores are scaled by and centred over a number of tokens that stays hidden: 2 rounds more, [\d.]+ kB sent, [\d.]+ kB dealt/,
     );
+    // one bucket, one length: nothing to scale by
+    const alone = JSON.parse((await secureInfer('explain', ...shape, '--hide-length', '16', '--json')).out);
+    expect(alone.hiding).toMatchObject({ scaled: false, centred: true, keys: { rounds: 2 } });
+    expect(alone.hiding.keys.dealtBytes).toBeLessThan(keys!.dealtBytes);
     const wrong = await secureInfer('explain', '--shape', 'bert-tiny', '--softmax-act', 'softmax');
     expect(wrong.code).toBe(2);
     expect(wrong.err).toMatch(/2quad, 2quad_centred/);

@@ -66,12 +66,19 @@ describe.each(['2quad', '2quad_centred'])('bounds of a model (%s)', (act) => {
 
   it('hold for every wire of random rows, and are not idle', () => {
     const own = bounds.layers[0]!;
-    const seen = { score: 0, value: 0, norm1: 0, unit: 0, norm2: 0 };
+    const seen = { score: 0, value: 0, key: 0, norm1: 0, unit: 0, norm2: 0 };
     for (let t = 0; t < 400; t++) {
       const L = 1 + random.int(5);
       const n = Array.from({ length: L }, row);
       const x = n.map((r) => affine(r, m.embeddingNorm));
       const [q, k, v] = [layer.query, layer.key, layer.value].map(({ W, b }) => x.map((r) => dense(r, W, b))) as [number[][], number[][], number[][]]; // prettier-ignore
+      // the keys of centred scores lose what the row has no part in
+      const constant = act === '2quad' ? new Array<number>(H).fill(0) : dense([...m.embeddingNorm.beta], layer.key.W, layer.key.b); // prettier-ignore
+      for (const key of k)
+        key.forEach((value, j) => {
+          expect(Math.abs(value - constant[j]!)).toBeLessThanOrEqual(own.key);
+          seen.key = Math.max(seen.key, Math.abs(value - constant[j]!) / own.key);
+        });
       const context = x.map(() => new Array<number>());
       for (let h = 0; h < A; h++) {
         const head = (r: readonly number[]): number[] => r.slice(h * d, (h + 1) * d);

@@ -1,4 +1,7 @@
-/** Centred scores where lengths are hidden: the mean of the keys over a secret number of tokens, and what a client can make of it. */
+/**
+ * Scores of hidden lengths: keys scaled by the number of tokens and less their mean over it, which stays secret; and what a client can
+ * make of it.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,8 +57,8 @@ let ranges: Ranges;
 let plan: Plan;
 let lowered: Lowered;
 
-const planned = (own: Bounds, r: Ranges, hidden = true): Plan =>
-  makePlan({ ...model, bounds: own }, r, { ...BALANCED, ...(hidden && { buckets: BUCKETS }) });
+const planned = (own: Bounds, r: Ranges, hidden = true, perLength = true): Plan =>
+  makePlan({ ...model, bounds: own }, r, { ...BALANCED, perLength, ...(hidden && { buckets: BUCKETS }) });
 const made = (p: Plan): Lowered => lower(p, fold(model, p));
 const split = ({ program, tensors: integers }: Lowered): MemoryModel =>
   splitModel(program, (name) => integersOf(program, integers)(name, program.tensors[name]!.n), 3);
@@ -69,10 +72,9 @@ beforeAll(async () => {
   lowered = made(plan);
 });
 
-describe('the mean of the keys', () => {
+describe('keys of a hidden length', () => {
   /** Integers of every wire of one text. */
-  const wires = (text: PaddedTokens): Map<string, number[]> => {
-    const { program, tensors: integers } = lowered;
+  const wires = ({ program, tensors: integers }: Lowered, text: PaddedTokens): Map<string, number[]> => {
     const seen = new Map<string, number[]>();
     interpret(program, integersOf(program, integers), [text], seededTape(7, program), ({ name }, x) => {
       seen.set(name, toBigInts(x).map((v) => Number(BigInt.asIntN(x.n, v)))); // prettier-ignore
@@ -80,34 +82,47 @@ describe('the mean of the keys', () => {
     return seen;
   };
 
-  it('is taken over the real tokens alone, within 3.5 units; keys of padding are 0', () => {
+  it.each([
+    ['scaled and', true],
+    ['only', false],
+  ])('are %s less their mean over the real tokens alone, to a few units; keys of padding are 0', (_, perLength) => {
+    const p = planned(bounds, ranges, true, perLength);
+    const own = made(p);
     const { H } = model;
-    const unit = 2 ** (plan.fx + plan.fw - plan.fk);
+    const unit = 2 ** (p.fx + p.fw - p.fk);
     for (const text of served) {
       const [n, L] = [text.ids.length, padText(text, BUCKETS).ids.length];
-      const seen = wires(text);
-      expect(seen.get('mu.w')).toEqual(Array.from({ length: L }, (_, j) => (j < n ? Math.round(2 ** plan.keyMean!.f / n) : 0))); // prettier-ignore
+      const seen = wires(own, text);
+      const real = (value: number): number[] => Array.from({ length: L }, (_v, j) => (j < n ? value : 0));
+      // √(13 / n) to 3 fraction bits behind its first
+      const F = perLength ? seen.get('mu.F')![0]! / 8 : 1;
+      if (perLength) {
+        expect(Math.abs(F / Math.sqrt(LONGEST / n) - 1)).toBeLessThanOrEqual(1 / 16);
+        expect(seen.get('mu.F')).toEqual(real(8 * F));
+      }
+      expect(seen.get('mu.w')).toEqual(real(Math.round((2 ** p.keyMean!.f * F) / n)));
       for (const l of [0, 1]) {
-        const [x, W, K] = [seen.get(`${l}.E_n`)!, lowered.tensors.get(`${l}.Wk`)!, seen.get(`${l}.K`)!];
+        const [x, W, K] = [seen.get(`${l}.E_n`)!, own.tensors.get(`${l}.Wk`)!, seen.get(`${l}.K`)!];
         const key = (j: number, h: number): number => {
           let sum = 0;
           for (let i = 0; i < H; i++) sum += x[j * H + i]! * W.data[i * H + h]!;
           return sum / unit;
         };
+        // below one unit each: the cut of the key and of the sum, times F and F / n; the two products' cuts; half a unit: the weight
+        const off = F + F / n + 1 + (perLength ? 1 : 0) + 0.5;
         for (let h = 0; h < H; h++) {
-          const column = Array.from({ length: L }, (_, j) => key(j, h));
+          const column = Array.from({ length: L }, (_v, j) => key(j, h));
           const mean = column.slice(0, n).reduce((a, b) => a + b, 0) / n;
-          // below one unit each: the cut of the key, of the sum (by n) and of the mean; half a unit: 1/n
-          for (let j = 0; j < n; j++) expect(Math.abs(K[j * H + h]! - (column[j]! - mean))).toBeLessThan(3.5);
+          for (let j = 0; j < n; j++) expect(Math.abs(K[j * H + h]! - F * (column[j]! - mean))).toBeLessThan(off);
           for (let j = n; j < L; j++) expect(K[j * H + h]).toBe(0);
         }
       }
     }
   });
 
-  it('differs from public lengths by no more than rounding', () => {
-    const open = made(planned(bounds, ranges, false));
-    const logits = [lowered, open].map(({ program, tensors: integers }) =>
+  it.each([true, false])('answer as public lengths do but for rounding (scaled: %s)', (perLength) => {
+    const [hidden, open] = [true, false].map((hide) => made(planned(bounds, ranges, hide, perLength)));
+    const logits = [hidden!, open!].map(({ program, tensors: integers }) =>
       fixedPredict(program, integersOf(program, integers), served),
     );
     served.forEach((_, i) => {
@@ -117,22 +132,40 @@ describe('the mean of the keys', () => {
     });
   });
 
-  it('takes one product a layer, and no larger ring of its operand than public lengths', () => {
+  it('keep denominators in the range that they have at public lengths', () => {
+    const ratio = (p: Plan, l: number): number => p.layers[l]!.D.interval[1] / p.layers[l]!.D.interval[0];
     const open = planned(bounds, ranges, false);
-    plan.layers.forEach((q, l) => expect(q.nEx).toBeLessThanOrEqual(open.layers[l]!.nEx));
-    const added = lowered.program.gates.filter(({ op }) => ['outer', 'lookup'].includes(op)).map(({ name }) => name);
-    expect(added).toEqual(['mu.inv', 'mu.w.share', '0.Kmean', '1.Kmean']);
+    const unscaled = planned(bounds, ranges, true, false);
+    for (const l of [0, 1]) {
+      // F is rounded to 1/16 either way in both
+      expect(ratio(plan, l) / ratio(open, l)).toBeLessThan((17 / 15) ** 4);
+      expect(ratio(unscaled, l)).toBeGreaterThan(2 * ratio(plan, l));
+    }
+  });
+
+  it('take these products and look-ups, and openings without a guard only where nothing can be out of range', () => {
+    const { gates } = lowered.program;
+    const named = (...ops: string[]): string[] => gates.filter(({ op }) => ops.includes(op)).map(({ name }) => name);
+    expect(named('outer', 'lookup')).toEqual(['mu.w.table', 'mu.w.share', 'mu.F.table', 'mu.F.share', '0.Kmean', '1.Kmean']); // prettier-ignore
+    const guarded = new Set(named('guard'));
+    const open = named('ext').filter((name) => !guarded.has(`${name}.guard`) && !name.endsWith('.back.y'));
+    expect(open).toEqual(['mu.w.o', 'mu.F.o', '0.o_K', '1.o_K']);
+    for (const wire of ['mu.w', 'mu.F']) {
+      const look = gates.find(({ name }) => name === `${wire}.table`)! as Extract<(typeof gates)[0], { op: 'lookup' }>;
+      const { n } = gates.find(({ name }) => name === `${wire}.o`)!;
+      for (const entry of look.table) expect(entry >= 0 && entry < 2 ** ((n as number) - 2)).toBe(true);
+    }
   });
 });
 
 describe('its guard', () => {
   it('withholds exactly where a sum of keys leaves its ring, as the clear interpreter refuses', async () => {
-    // declared far narrower than they are, so that many texts are outside
+    // declared far narrower than they are, so that many texts are outside (unscaled: keys are not opened themselves)
     const wires0 = new Map(ranges.wires);
     const { max } = ranges.wires.get('0.ksum')!;
     wires0.set('0.ksum', { min: new Float64Array(1), max: max.map((v) => v / 6) });
     const layers = bounds.layers.map((layer, l) => (l === 0 ? { ...layer, key: layer.key / 50 } : layer));
-    const narrow = made(planned({ ...bounds, layers }, { ...ranges, wires: wires0 }));
+    const narrow = made(planned({ ...bounds, layers }, { ...ranges, wires: wires0 }, true, false));
     const q = narrow.program.gates.find(({ name }) => name === '0.o_Ksum')!;
     const legal = 2 ** ((q.n as number) - 2);
     const memory = split(narrow);
@@ -169,11 +202,22 @@ describe('its guard', () => {
     [/2quad_centred needs a public length/, (p) => ({ ...p, layers: p.layers.with(0, without(p.layers[0]!, 'nKs')) })],
     [/0: key mean ring above the ring of its weights/, (p) => mean(p, { n: p.keyMean!.n - 1 })],
     [/0: key mean ring not above the ring of sums/, (p) => layer(p, { nKs: 60, nEx: 90 })],
+    [/scores scaled by the length need a public length/, (p) => without(p, 'keyScale')],
+    [
+      /scores scaled by the length need a public length/,
+      (p) => ({ ...p, layers: p.layers.with(0, without(p.layers[0]!, 'nK')) }),
+    ],
+    [
+      /0\.o_K: the weights allow/,
+      (p) => layer(p, { reach: { ...p.layers[0]!.reach!, key: 2 ** (p.layers[0]!.nK! - 2 - p.fk) } }),
+    ],
+    [/0: scaled key ring above the ring of its factor/, (p) => ({ ...p, keyScale: { ...p.keyScale!, n: 20 } })],
+    [/0: scaled key ring not above the ring of keys/, (p) => layer(p, { nK: 60, nEx: 90 })],
+    [/ring of the factor above 64/, (p) => ({ ...p, keyScale: { ...p.keyScale!, n: 65 } })],
     [/ring of a token’s weight above 64/, (p) => mean(p, { n: 65 })],
     [/fraction bits of the mean of the keys/, (p) => mean(p, { f: 0 })],
     [/mu ring below a ring that uses it/, (p) => ({ ...mean(p, { n: 64 }), n_mu: 60 })],
-    [/table of 1\/n/, (p) => ({ ...p, longest: 4096, buckets: [4096] })],
-    [/scores scaled by the length need a public length/, (p) => ({ ...p, per_length: 3 })],
+    [/tables of n/, (p) => ({ ...p, longest: 4096, buckets: [4096] })],
   ])('a plan without it is refused: %s', (what, edit) => {
     expect(() => checkPlan(plan)).not.toThrow();
     expect(() => checkPlan(edit(plan))).toThrow(RefusedError);

@@ -15,10 +15,7 @@ const [SHORTEST, LONGEST] = [3, 12];
 
 afterEach(endAll);
 
-describe.each([
-  ['2quad', 15 * 2 + 7],
-  ['2quad_centred', 16 * 2 + 7],
-] as const)('%s', (softmax_act, rounds) => {
+describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
   let dir: string;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'hidden-processes-'));
@@ -50,7 +47,7 @@ describe.each([
     const asked = await secureInfer('local', join(dir, 'bundles'), ...run);
     expect(asked.code, asked.err).toBe(0);
     const lines = asked.out.trimEnd().split('\n').map((line) => JSON.parse(line) as { sentBytes: number; rounds: number }); // prettier-ignore
-    expect(lines.map((line) => line.rounds)).toEqual(new Array<number>(3).fill(rounds));
+    expect(lines.map((line) => line.rounds)).toEqual(new Array<number>(3).fill(16 * 2 + 7));
     expect(lines[0]!.sentBytes).toBe(lines[1]!.sentBytes);
     expect(lines[0]!.sentBytes).toBeLessThan(lines[2]!.sentBytes);
     const opened = async (text: number): Promise<[string, number][]> =>
