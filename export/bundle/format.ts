@@ -38,7 +38,7 @@ export interface Manifest {
   readonly suite: string;
   /** 32 bytes hex, drawn fresh at every export: salt of the static keys. Public. */
   readonly modelId: string;
-  /** The same in all bundles of one export, different in every other: hash of modelId, program, F and corrections. */
+  /** The same in all bundles of one export, different in every other: hash of modelId, program, F, corrections and a salt nobody keeps. */
   readonly exportDigest: string;
   readonly programDigest: string;
   readonly files: Readonly<Record<string, FileEntry>>;

@@ -47,8 +47,11 @@ export async function writeBundles(
   const corrections = concatenate(program, 'share', (name) => sub(value(name), s0(name)));
 
   const digest = programDigest(program, sha256);
+  // Salted by 32 bytes that nobody keeps: every role knows the digest, and the assistant, which holds B, could confirm a guess of the
+  // weights with an unsalted one of F = W − B.
   const exportDigest = createHash('sha256')
-    .update(`smpc/export/1\n${modelId}\n${digest}\n`)
+    .update(`smpc/export/2\n${modelId}\n${digest}\n`)
+    .update(randomBytes(32))
     .update(masked)
     .update(corrections)
     .digest('hex');

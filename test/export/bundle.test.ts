@@ -1,4 +1,5 @@
 /** Bundles: what they hold, what they must not hold, and how damaged or mixed-up ones are refused. */
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdtempSync,
@@ -99,6 +100,19 @@ describe('content', () => {
     expect(a.manifest.modelId).not.toBe(b.manifest.modelId);
     expect(a.manifest.exportDigest).not.toBe(b.manifest.exportDigest);
     expect(a.manifest.programDigest).toBe(b.manifest.programDigest);
+  });
+
+  it('do not let the assistant, which can make F of any weights it guesses, confirm its guess by the digest', async () => {
+    const { manifest } = await readBundle(join(out, 'assistant'), 'assistant');
+    // What it could make of the right weights: they are given here as the parties hold them.
+    const F = readFileSync(file('party0', 'masked.bin'));
+    const shares = readFileSync(file('party1', 'corrections.bin'));
+    for (const version of [1, 2]) {
+      const hash = createHash('sha256').update(
+        `smpc/export/${version}\n${manifest.modelId}\n${manifest.programDigest}\n`,
+      );
+      expect(hash.update(F).update(shares).digest('hex')).not.toBe(manifest.exportDigest);
+    }
   });
 
   it('all roles of one export agree on its digest; secrets are for the owner only', async () => {
