@@ -92,6 +92,13 @@ inline __m512i lanesOf(const u32* p, __mmask8 m) {
   return sizeof(T) == 4 ? _mm512_cvtepu32_epi64(_mm256_maskz_loadu_epi32(m, p)) : _mm512_maskz_loadu_epi64(m, p);
 }
 
+/** Sum of the lanes modulo 2^64 (the intrinsic that adds them all does so in signed numbers, whose overflow C++ leaves undefined). */
+inline u64 lanesSum(__m512i v) {
+  const __m256i half = _mm256_add_epi64(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  const __m128i pair = _mm_add_epi64(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  return static_cast<u64>(_mm_cvtsi128_si64(pair)) + static_cast<u64>(_mm_extract_epi64(pair, 1));
+}
+
 template <class T, bool WIDE, bool IN52>
 void vectorDot(const VectorTrig& trig, u64 word, const u32* t, const int64_t* a, const int64_t* bk, u32* out, u32 K, T mask) {
   __m512i sum = _mm512_setzero_si512();
@@ -109,7 +116,7 @@ void vectorDot(const VectorTrig& trig, u64 word, const u32* t, const int64_t* a,
       sum = _mm512_add_epi64(sum, _mm512_add_epi64(_mm512_mullo_epi64(A, u), _mm512_mullo_epi64(B, v)));
     }
   }
-  Out<T>{out}.set(0, static_cast<T>(_mm512_reduce_add_epi64(sum)) & mask);
+  Out<T>{out}.set(0, static_cast<T>(lanesSum(sum)) & mask);
 }
 
 template <class T, bool WIDE, bool IN52>
