@@ -38,14 +38,12 @@ export function beginStudent(
 
 /**
  * The model with a classifier for `labels` (one label: regression). A classifier the model has for just these labels, or for as
- * many unnamed ones, is kept; otherwise it is made anew, as is an absent pooler, by `seed`. The bias of a new one for regression is
- * the mean of `targets`, what it is to learn: the best answer that does not look at the text.
+ * many unnamed ones, is kept; otherwise it is made anew, as is an absent pooler, by `seed`.
  */
 export function withHead(
   base: { readonly config: ModelConfig; readonly tensors: Tensors; readonly missing: readonly string[] },
   labels: readonly string[],
   seed: number,
-  targets?: readonly number[],
 ): Model & { readonly made: readonly string[] } {
   const config: ModelConfig = { ...base.config, num_labels: labels.length, labels };
   const old = base.config.labels;
@@ -61,8 +59,6 @@ export function withHead(
     for (const name of [`${head}.weight`, `${head}.bias`]) {
       tensors.set(name, newParameter(name, shapes.get(name)!, seed));
     }
-    if (head === 'classifier' && labels.length === 1 && targets !== undefined)
-      tensors.get('classifier.bias')!.data[0] = targets.reduce((sum, t) => sum + t, 0) / targets.length;
   }
   return { config, tensors, made };
 }

@@ -32,20 +32,19 @@ async function teacher(flags: TeacherFlags, signal: Interruption): Promise<Recor
   const base = await loadModel(flags.from, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
   const { regression } = data;
   const labels = regression ? ['score'] : (data.labels ?? labelsOf(data.train));
-  const tokenizer = await loadTokenizer(base.tokenizerDir);
-  const maxLength = fittingLength(recipe.maxLength, base.config.max_position_embeddings);
-  const how = { labels, regression, maxLength, needLabels: true };
-  const train = prepare(data.train, tokenizer, how);
-  const model = withHead(base, labels, recipe.seed, regression ? train.targets : undefined);
+  const model = withHead(base, labels, recipe.seed);
   if (!flags.quiet && model.made.length > 0) {
     process.stderr.write(onError.dim(`new, by seed ${recipe.seed}: ${model.made.join(', ')}\n`));
   }
+  const tokenizer = await loadTokenizer(base.tokenizerDir);
+  const maxLength = fittingLength(recipe.maxLength, base.config.max_position_embeddings);
+  const how = { labels, regression, maxLength, needLabels: true };
   return trainAndSave({
     command: 'teacher',
     flags,
     recipe,
     model,
-    train,
+    train: prepare(data.train, tokenizer, how),
     dev: data.dev === undefined ? undefined : prepare(data.dev, tokenizer, how),
     padId: tokenizer.padId,
     engine: await selectEngine(flags.engine, flags),

@@ -137,19 +137,6 @@ describe('train-distill', () => {
     expect(JSON.parse(readFileSync(at('s.jsonl'), 'utf8').split('\n')[0]!)).toHaveProperty('score');
   });
 
-  it('begins regression with the mean of the training labels, not of the dev labels', async () => {
-    const rows = (name: string, ...labels: number[]): string[] => {
-      const lines = labels.map((label) => `the film is good\t${label}\n`);
-      writeFileSync(at(`${name}.tsv`), `review\tverdict\n${lines.join('')}`);
-      return [`--${name.split('-')[0]}`, at(`${name}.tsv`)];
-    };
-    const scores = [...rows('train-mean', 1, 2, 4.5), ...rows('dev-mean', -7, 9)];
-    // The one step, after the warm-up's beginning, moves nothing that a float32 of 2.5 would show.
-    const options = ['--steps', '1', '--lr', '1e-12', '--dtype', 'F32', '--out', at('mean')];
-    await json('teacher', '--from', at('base'), ...scores, ...columns, '--regression', ...options);
-    expect([...(await loadModel(at('mean'))).tensors.get('classifier.bias')!.data]).toEqual([2.5]);
-  });
-
   it('evaluates a model of few positions with texts cut to them, unless a length is given', async () => {
     // [CLS] and [SEP], and 1, 13, 14 (as many as fit), 15 and 30 words between.
     const texts = [1, 13, 14, 15, 30].map((words) => 'very '.repeat(words));

@@ -5,7 +5,7 @@ import { Tokenizer, tokenizerJsonFromVocab } from '../../data/tokenizer.ts';
 import { measure } from '../../train/evaluate.ts';
 import { prepare } from '../../train/examples.ts';
 import { withHead } from '../../train/head.ts';
-import { argmax, predict, probabilities, type Tensors } from '../../train/predict.ts';
+import { argmax, predict, probabilities } from '../../train/predict.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
@@ -57,18 +57,6 @@ describe('a new head', () => {
   it('is not made where the labels are those of the model', () => {
     expect(withHead(base, ['negative', 'positive'], 1).made).toEqual([]);
     expect(withHead(base, ['positive', 'negative'], 1).made).toEqual(['classifier']);
-  });
-  it('for regression answers with the mean of what it is to learn; for classes, and where it is kept, the targets do not matter', () => {
-    const targets = [1, 2, 4.5];
-    const bias = (model: { readonly tensors: Tensors }) => [...model.tensors.get('classifier.bias')!.data];
-    const scores = withHead(base, ['score'], 3, targets);
-    expect(bias(scores)).toEqual([2.5]);
-    expect(bias(withHead(base, ['score'], 3))).toEqual([0]);
-    const weight = (model: { readonly tensors: Tensors }) => model.tensors.get('classifier.weight')!.data;
-    expect(weight(scores)).toEqual(weight(withHead(base, ['score'], 3)));
-    expect(bias(withHead(base, ['a', 'b', 'c'], 3, targets))).toEqual([0, 0, 0]);
-    const kept = withHead({ ...scores, missing: [] }, ['score'], 4, [7, 9]);
-    expect([kept.made, bias(kept)]).toEqual([[], [2.5]]);
   });
   it('replaces what a base model lacks', () => {
     const missing = ['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'];
