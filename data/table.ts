@@ -39,24 +39,30 @@ export function parseTsv(text: string, file: string, onBrokenRow?: (line: number
 }
 
 /**
- * Comma-separated with double quotes (RFC 4180), lines ended by LF or CRLF.
+ * Comma-separated with double quotes (RFC 4180), lines ended by LF or CRLF. In a file of several columns an empty line is no row.
  * @throws InputError at a row of another width or a broken quotation.
  */
 export function parseCsv(text: string, file: string): Rows {
+  const remedy = 'Quote cells that hold commas, quotes or newlines; double a quote inside.';
+  let rows: Rows;
   try {
-    const records = parse(text, { info: true, record_delimiter: ['\r\n', '\n'] }) as unknown as {
-      record: string[];
-      info: { lines: number };
-    }[];
-    return records.map(({ record, info }) => ({ line: info.lines, cells: record }));
+    const records = parse(text, {
+      info: true,
+      record_delimiter: ['\r\n', '\n'],
+      relax_column_count: true,
+    }) as unknown as { record: string[]; info: { lines: number } }[];
+    rows = records.map(({ record, info }) => ({ line: info.lines, cells: record }));
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     const line = typeof error['lines'] === 'number' ? `, line ${error['lines']}` : '';
-    throw new InputError(
-      `${file}${line}: ${error.message}`,
-      'Quote cells that hold commas, quotes or newlines; double a quote inside.',
-    );
+    throw new InputError(`${file}${line}: ${error.message}`, remedy);
   }
+  const width = rows[0]?.cells.length ?? 0;
+  return rows.filter(({ line, cells }) => {
+    if (cells.length === width) return true;
+    if (cells.length === 1 && cells[0] === '') return false;
+    throw new InputError(`${file}, line ${line}: ${cells.length} cells where the first line has ${width}`, remedy);
+  });
 }
 
 /** A JSON Lines record: the line and the object on it. */

@@ -206,7 +206,9 @@ describe('malformed rows are refused with their line', () => {
     ['.tsv', 'sentence\tsentence\na\tb\n', 1, "two columns are called 'sentence'"],
     ['.tsv', 'sentence\tlabel\na\t1\n  \t1\n', 3, 'the text is empty'],
     ['.tsv', 'sentence\tlabel\na\t1\nb\t\n', 3, 'the label is empty'],
-    ['.csv', 'sentence,label\na,1\nb,1,2\n', 3, 'Invalid Record Length'],
+    ['.csv', 'sentence,label\na,1\nb,1,2\n', 3, '3 cells where the first line has 2'],
+    ['.csv', 'sentence,label\na,1\n\nb\n', 4, '1 cells where the first line has 2'],
+    ['.csv', 'sentence\na\n\nb\n', 3, 'the text is empty'],
     ['.csv', 'sentence,label\na,1\n"b,1\n', 3, 'Quote Not Closed'],
     ['.csv', 'sentence,label\na"b",1\n', 2, 'Invalid Opening Quote'],
     ['.jsonl', '{"text": "a"}\n\n{"text": "b"}\n', 2, 'the line is empty'],
@@ -225,6 +227,13 @@ describe('malformed rows are refused with their line', () => {
       expect(error.message).toContain(message);
     });
   }
+
+  it('an empty line between CSV rows is no row; one within quotes is text', async () => {
+    expect(await read('.csv', 'sentence,label\r\n"a\n\nb",1\r\n\r\nc,2\r\n\r\n')).toEqual([
+      { text: 'a\n\nb', label: '1' },
+      { text: 'c', label: '2' },
+    ]);
+  });
 
   it('JSON numbers and booleans are labels', async () => {
     expect(await read('.ndjson', '{"text": "a", "label": 1}\n{"text": "b", "label": true}')).toEqual([
