@@ -118,9 +118,9 @@ export class Builder {
     if (keyMean === undefined && scale === undefined) return;
     const tokens = this.gate({ op: 'sumTokens', name: 'mu.n' }, [share], bits(longest), 0, ONE);
     if (keyMean !== undefined)
-      this.weight = this.byLength('w', tokens, this.mu, weightTable(longest, keyMean.f, scale), keyMean.f, keyMean.n);
+      this.weight = this.byLength('w', tokens, this.mu, weightTable(this.p, keyMean.f, scale), keyMean.f, keyMean.n);
     if (scale !== undefined)
-      this.factor = this.byLength('F', tokens, this.mu, scaleTable(longest, scale), scale.bits, keyScale!.n);
+      this.factor = this.byLength('F', tokens, this.mu, scaleTable(this.p, scale), scale.bits, keyScale!.n);
   }
 
   /** μ_j g(n), an operand of ring N: g by a look-up, 0 for a text without a token. Whatever μ is, the ext wire holds it. */

@@ -48,17 +48,28 @@ export function lengthScaleOf(L: number, factor: LengthFactor | undefined): numb
   return by / 2 ** drop;
 }
 
-/** `value` of 1 to the largest number of as many bits as `longest`; 0 at 0, so that a text without a token makes nothing. */
-const table = (longest: number, value: (n: number) => number): number[] =>
-  Array.from({ length: 2 ** bits(longest) }, (_, n) => (n === 0 ? 0 : Math.round(value(n))));
+type Range = Pick<Plan, 'shortest' | 'longest'>;
+
+/**
+ * `value` of 1 to the largest number of as many bits as `longest`; 0 at 0, so that a text without a token makes nothing. F of what
+ * is shorter than every legal text is that of the shortest: its scores stay within the bounds of legal ones.
+ */
+const table = (
+  { shortest, longest }: Range,
+  factor: LengthFactor | undefined,
+  value: (n: number, F: number) => number,
+): number[] =>
+  Array.from({ length: 2 ** bits(longest) }, (_, n) =>
+    n === 0 ? 0 : Math.round(value(n, lengthScaleOf(Math.max(n, shortest), factor))),
+  );
 
 /** F(n) / n at f bits: the weight of a token in the mean of scaled keys. */
-export const weightTable = (longest: number, f: number, factor: LengthFactor | undefined): number[] =>
-  table(longest, (n) => (2 ** f * lengthScaleOf(n, factor)) / n);
+export const weightTable = (range: Range, f: number, factor: LengthFactor | undefined): number[] =>
+  table(range, factor, (n, F) => (2 ** f * F) / n);
 
 /** F(n), exact at the bits of the factor, which is not centred. */
-export const scaleTable = (longest: number, factor: LengthFactor): number[] =>
-  table(longest, (n) => 2 ** factor.bits * lengthScaleOf(n, factor));
+export const scaleTable = (range: Range, factor: LengthFactor): number[] =>
+  table(range, factor, (_, F) => 2 ** factor.bits * F);
 
 /** Ring of an ext wire that holds every entry, so that it needs no guard. */
 export const tableRing = (entries: readonly number[]): number => bits(Math.max(...entries)) + 2;

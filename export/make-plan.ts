@@ -253,8 +253,7 @@ class Planner {
       layerReach(this.bounds, l, {
         lambda,
         c: this.m.layers[l]!.c,
-        // a client that hides its length may say any number of tokens
-        scale: this.scalesHidden ? lengthScaleOf(1, factor) : scale,
+        scale,
         D0: c.D0,
         activation: largestActivation(groups, perm),
         ...(this.hidesMean && { tokens: this.longest }),

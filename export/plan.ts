@@ -358,12 +358,12 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
   if (centresHidden) {
     const { f, n } = keyMean!;
     atLeast('fraction bits of the mean of the keys', f, 1, 'wire mu.w', REFIT);
-    const entries = tableRing(weightTable(p.longest, f, lengthFactor(p)));
+    const entries = tableRing(weightTable(p, f, lengthFactor(p)));
     atLeast('ring of a token’s weight not above its table', n, entries + 1, 'wire mu.w', REFIT);
     atMost('ring of a token’s weight above 64', n, WORD, 'wire mu.w', SHORTER);
   }
   if (scalesHidden) {
-    const entries = tableRing(scaleTable(p.longest, lengthFactor(p)!));
+    const entries = tableRing(scaleTable(p, lengthFactor(p)!));
     atLeast('ring of the factor not above its table', keyScale!.n, entries + 1, 'wire mu.F', REFIT);
     atMost('ring of the factor above 64', keyScale!.n, WORD, 'wire mu.F', SHORTER);
   }

@@ -36,6 +36,9 @@ export const SHAPES: readonly string[] = Object.keys(SIZES);
 export const ATTENTIONS = ['2quad', '2quad_centred'] as const;
 export type Attention = (typeof ATTENTIONS)[number];
 
+/** The shift c: published for 2Quad (MPCFormer); the median that calibration chose for a centred MiniLM distilled on SST-2. */
+const SHIFT: Readonly<Record<Attention, number>> = { '2quad': 5, '2quad_centred': 1.5 };
+
 /** A classifier of two labels. @throws InputError for an unknown name */
 export function shapeConfig(name: string, softmaxAct: Attention = '2quad'): ModelConfig {
   const size = Object.hasOwn(SIZES, name) ? SIZES[name] : undefined;
@@ -52,7 +55,7 @@ export function shapeConfig(name: string, softmaxAct: Attention = '2quad'): Mode
     layer_norm_eps: 1e-12,
     hidden_act: 'gelu',
     softmax_act: softmaxAct,
-    softmax_c: 5,
+    softmax_c: SHIFT[softmaxAct],
     hidden_dropout_prob: 0,
     attention_probs_dropout_prob: 0,
     num_labels: 2,
@@ -76,8 +79,8 @@ export const TYPICAL = {
   key: 12,
   /** |Σ_j k_j| over the tokens, per token: the median layer of a centred MiniLM distilled on SST-2, at its longest texts. */
   keySumPerToken: 2.5,
-  /** Σ (s + c)² over the keys, per key; ratio 150 after margins. */
-  denominatorPerKey: [1.1, 64],
+  /** Σ (s + c)² over the keys, per key; ratio 150 after margins, 27 of centred scores (the MiniLM of `keySumPerToken`). */
+  denominatorPerKey: { '2quad': [1.1, 64], '2quad_centred': [2.2, 30] },
   /** |Σ (s + c)² v| over the largest denominator. */
   context: 1.5,
   /** Hidden units before the activation: [lo, hi] of the unit at and above each fraction of them, by width. */
@@ -110,7 +113,7 @@ const TYPICAL_BOUNDS = {
   logits: 8,
 };
 
-const centred = ({ softmax_act }: ModelConfig): boolean => softmax_act === '2quad_centred';
+const isCentred = ({ softmax_act }: ModelConfig): boolean => softmax_act === '2quad_centred';
 
 /** `Bounds` of an ordinary trained model of this size, see `TYPICAL_BOUNDS`. */
 export function typicalBounds(config: ModelConfig): Bounds {
@@ -118,7 +121,7 @@ export function typicalBounds(config: ModelConfig): Bounds {
   const { num_attention_heads: heads, intermediate_size: units, num_hidden_layers: layers } = config;
   const wider = Math.sqrt(config.hidden_size / t.hidden);
   const layer = {
-    score: new Array<number>(heads).fill((centred(config) ? 2 : 1) * t.score * wider ** 2),
+    score: new Array<number>(heads).fill((isCentred(config) ? 2 : 1) * t.score * wider ** 2),
     key: t.key * wider,
     value: new Array<number>(heads).fill(t.value * wider),
     norm1: t.norm1 * wider,
@@ -153,7 +156,7 @@ export function typicalRanges(config: ModelConfig, tokens: number, longest = tok
     set(`${name}.var`, ...variance);
   };
   norm('emb', TYPICAL.embedding);
-  const [least, most] = TYPICAL.denominatorPerKey;
+  const [least, most] = TYPICAL.denominatorPerKey[isCentred(config) ? '2quad_centred' : '2quad'];
   const hidden = Array.from({ length: units }, (_, j) => hiddenInterval(j, units));
   const u: Range = { min: Float64Array.from(hidden, ([lo]) => lo), max: Float64Array.from(hidden, ([, hi]) => hi) };
   for (let l = 0; l < config.num_hidden_layers; l++) {
@@ -166,7 +169,7 @@ export function typicalRanges(config: ModelConfig, tokens: number, longest = tok
       set(`${l}.PV${scaled}`, 0, TYPICAL.context * most * longest, heads);
     }
     set(`${l}.key`, 0, TYPICAL.key);
-    if (centred(config)) set(`${l}.ksum`, 0, TYPICAL.keySumPerToken * longest);
+    if (isCentred(config)) set(`${l}.ksum`, 0, TYPICAL.keySumPerToken * longest);
     wires.set(`${l}.u`, u);
   }
   set('pool.u', -TYPICAL.pooler, TYPICAL.pooler);
@@ -194,7 +197,7 @@ export function shapePlan(config: ModelConfig, tokens: number, options: PlanOpti
     V: config.vocab_size,
     eps: config.layer_norm_eps,
     act: 'gelu',
-    normaliser: centred(config) ? '2quad_centred' : '2quad',
+    normaliser: isCentred(config) ? '2quad_centred' : '2quad',
     layers: Array.from({ length: config.num_hidden_layers }, (_, l) => ({ c: softmaxShift(config, l) })),
     bounds: typicalBounds(config),
   } as const;
@@ -217,7 +220,7 @@ function emptyTensors(config: ModelConfig): Folded {
   });
   const table = (name: string): number[] => parameterShapes(config).get(`bert.embeddings.${name}_embeddings.weight`)!;
   const layer = Object.entries({
-    Wq: [H + 1, H], Wk: [centred(config) ? H : H + 1, H], Wv: [H + 1, H], Wo: [H, H], bo: [H], gamma: [H], gc: [H, 1], c: [A],
+    Wq: [H + 1, H], Wk: [isCentred(config) ? H : H + 1, H], Wv: [H + 1, H], Wo: [H, H], bo: [H], gamma: [H], gc: [H, 1], c: [A],
     W1: [H, F], b1: [F], W2: [F, H], M2: [H, H], b2: [H],
   }).map(([name, shape]) => [name, tensor(...shape)] as const); // prettier-ignore
   const layers = Array.from({ length: config.num_hidden_layers }, (_, l) =>

@@ -65,11 +65,11 @@ describe('export-shares', () => {
   });
 
   it.each(['plain', 'student'])(
-    '--hide-length of the %s student: buckets for every role, costs of the bucket, the error measured',
-    async (model) => {
-      const out = `hidden-${model}`;
+    '--hide-length of the student %s: buckets for every role, costs of the bucket, the error measured',
+    async (student) => {
+      const out = `hidden-${student}`;
       const hide = ['--calibrate-size', '60', '--cost-length', '5', '--json', '--hide-length'];
-      const result = JSON.parse(await command(...base(model, out), ...hide, '8,12')) as Record<string, unknown>;
+      const result = JSON.parse(await command(...base(student, out), ...hide, '8,12')) as Record<string, unknown>;
       expect(result).toMatchObject({ buckets: [8, 12], longest: 12, measured: { refused: 0 }, cost: { tokens: 8, rounds: 16 * 2 + 7 } }); // prettier-ignore
       const { maxError } = result['measured'] as { maxError: number };
       expect(maxError).toBeGreaterThan(0);

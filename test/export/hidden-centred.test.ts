@@ -14,6 +14,7 @@ import { boundsOf, type Bounds } from '../../export/bounds.ts';
 import { calibrate } from '../../export/calibrate.ts';
 import { fixedPredict, integersOf, interpret, seededTape } from '../../export/clear.ts';
 import { fold } from '../../export/fold.ts';
+import { scaleTable, weightTable } from '../../export/lengths.ts';
 import { lower, type Lowered } from '../../export/lower.ts';
 import { makePlan } from '../../export/make-plan.ts';
 import { checkPlan, type Plan } from '../../export/plan.ts';
@@ -132,6 +133,18 @@ describe('keys of a hidden length', () => {
     });
   });
 
+  it('answer without guards too, in rings of what was seen', async () => {
+    const own = made(makePlan(model, ranges, { ...BALANCED, guard: false, buckets: BUCKETS }));
+    expect(own.program.guard).toBeUndefined();
+    const texts3 = [0, 9, 25].map((i) => served[i]!);
+    const logits = fixedPredict(own.program, integersOf(own.program, own.tensors), texts3);
+    for (const [i, text] of texts3.entries()) {
+      const [float] = await floatLogits(engine, config, tensors, [text]);
+      if (logits[i] instanceof Error) throw logits[i];
+      (logits[i] as Float64Array).forEach((v, j) => expect(Math.abs(v - float![j]!)).toBeLessThan(LOGITS));
+    }
+  });
+
   it('keep denominators in the range that they have at public lengths', () => {
     const ratio = (p: Plan, l: number): number => p.layers[l]!.D.interval[1] / p.layers[l]!.D.interval[0];
     const open = planned(bounds, ranges, false);
@@ -156,6 +169,17 @@ describe('keys of a hidden length', () => {
       for (const entry of look.table) expect(entry >= 0 && entry < 2 ** ((n as number) - 2)).toBe(true);
     }
   });
+});
+
+it('tables of n: 1/n and √(longest / n), that of the shortest text below it, and 0 for no token', () => {
+  const factor = { longest: 12, bits: 3, centred: false };
+  const range = { shortest: 3, longest: 13 };
+  const [scales, weights] = [scaleTable(range, factor), weightTable(range, 10, factor)];
+  expect(weightTable(range, 10, undefined)).toEqual([0, 1024, 512, 341, 256, 205, 171, 146, 128, 114, 102, 93, 85, 79, 73, 68]); // prettier-ignore
+  expect(scales.slice(0, 4)).toEqual([0, 16, 16, 16]);
+  for (let n = 3; n <= 12; n++) expect(Math.abs(scales[n]! / 8 / Math.sqrt(12 / n) - 1)).toBeLessThanOrEqual(1 / 16);
+  expect(scales.slice(12)).toEqual([8, 8, 8, 8]);
+  weights.forEach((w, n) => expect(w).toBe(n === 0 ? 0 : Math.round((1024 * scales[n]!) / 8 / n)));
 });
 
 describe('its guard', () => {
