@@ -2,7 +2,8 @@
 
 Started by `npm run bench -- train --torch PYTHON`: reads weights from a folder, then for each line of JSON on standard input
 (a batch) takes one step and answers with its loss and wall time. Written with PyTorch's fastest parts: fused scaled
-dot-product attention where the objective does not ask for scores, the fused AdamW, no mask (the texts are full).
+dot-product attention where the objective does not ask for scores, the fused AdamW, no mask (the texts are full). Every
+layer computes all tokens, as models in PyTorch do; with `first-token` the last one computes only the row that labels need.
 """
 
 import json
@@ -12,7 +13,8 @@ import time
 import torch
 import torch.nn.functional as F
 
-folder, objective, normaliser, threads, rate = sys.argv[1:]
+folder, objective, normaliser, threads, rate, last = sys.argv[1:]
+first_only = last == "first-token" and objective == "labels"
 torch.set_num_threads(int(threads))
 with open(f"{folder}/weights.json") as f:
     meta = json.load(f)
@@ -61,18 +63,19 @@ def bert(w, ids, act, want_scores):
 
     e = "bert.embeddings"
     b, n = ids.shape
+    split = lambda y: y.view(b, y.shape[1], heads, -1).transpose(1, 2)
     x = F.embedding(ids, w[f"{e}.word_embeddings.weight"], padding_idx=0)
     x = x + w[f"{e}.token_type_embeddings.weight"][0] + w[f"{e}.position_embeddings.weight"][:n]
     x = norm(x, f"{e}.LayerNorm")
     hidden, scores = [x], []
-    split = lambda y: y.view(b, n, heads, -1).transpose(1, 2)
     for l in range(layers):
         p = f"bert.encoder.layer.{l}"
-        q, k, v = (split(linear(x, f"{p}.attention.self.{m}")) for m in ("query", "key", "value"))
+        rows = x[:, :1] if first_only and l == layers - 1 else x
+        q, k, v = (split(linear(y, f"{p}.attention.self.{m}")) for m, y in (("query", rows), ("key", x), ("value", x)))
         context, s = attend(q, k, v, act, want_scores)
         scores.append(s)
-        context = context.transpose(1, 2).reshape(b, n, -1)
-        x = norm(linear(context, f"{p}.attention.output.dense") + x, f"{p}.attention.output.LayerNorm")
+        context = context.transpose(1, 2).reshape(b, rows.shape[1], -1)
+        x = norm(linear(context, f"{p}.attention.output.dense") + rows, f"{p}.attention.output.LayerNorm")
         x = norm(linear(F.gelu(linear(x, f"{p}.intermediate.dense")), f"{p}.output.dense") + x, f"{p}.output.LayerNorm")
         hidden.append(x)
     return linear(torch.tanh(linear(x[:, 0], "bert.pooler.dense")), "classifier"), hidden, scores

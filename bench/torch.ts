@@ -89,12 +89,15 @@ export async function compareWithTorch(
     readonly objective: ObjectiveName;
     readonly normaliser: SoftmaxAct;
     readonly shapes?: Shapes;
+    /** PyTorch, too, computes of the last layer only what labels need (`firstTokenOnly` of `model/forward.ts`). */
+    readonly firstTokenOnly?: boolean;
   },
 ): Promise<TorchComparison> {
-  const { threads, repeats, objective, normaliser, shapes = SHAPES } = options;
+  const { threads, repeats, objective, normaliser, shapes = SHAPES, firstTokenOnly = false } = options;
   const step = await buildStep(createEngine({ threads }), objective, normaliser);
   const folder = await mkdtemp(join(tmpdir(), 'torch-step-'));
-  const settings = [folder, objective, normaliser, String(threads), String(RATE)];
+  const last = firstTokenOnly ? 'first-token' : 'all-tokens';
+  const settings = [folder, objective, normaliser, String(threads), String(RATE), last];
   try {
     await writeWeights(folder, step);
     const torch = talk(python, settings);

@@ -227,6 +227,7 @@ interface TrainOptions {
   readonly normaliser?: SoftmaxAct;
   readonly objective: ObjectiveName;
   readonly torch?: string;
+  readonly firstTokenOnly?: boolean;
   readonly json?: boolean;
 }
 
@@ -246,6 +247,10 @@ export function addTrainBench(program: Command): void {
       ).choices([...SOFTMAX_ACTS]),
     ) // prettier-ignore
     .option('--torch <python>', 'compare with PyTorch, run by this interpreter, step by step in alternation')
+    .option(
+      '--first-token-only',
+      'with --torch: of the last layer PyTorch, too, computes only the first token where only labels are compared',
+    )
     .option('--json', 'one JSON object as the last line')
     .addHelpText(
       'after',
