@@ -170,7 +170,10 @@ export interface GateDefinition<G extends Gate> {
   deal(gate: Resolved<G>, inputs: readonly DealerValue[], context: DealerContext): DealerValue;
   /** The part of `party` that can be done ahead; the inputs are what the gates of its input wires made ahead. */
   ahead?(gate: Resolved<G>, inputs: readonly (Ahead | undefined)[], context: PartyContext): Ahead;
-  /** Does the work of `ahead` itself unless it is given. */
+  /**
+   * Does the work of `ahead` itself unless it is given. What readers work ahead from (A) must be in the value: the rest of what was
+   * made ahead is recycled when the gate is finished, and readers may work later.
+   */
   party(
     gate: Resolved<G>,
     inputs: readonly PartyValue[],

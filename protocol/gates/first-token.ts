@@ -30,10 +30,10 @@ export const firstToken: GateDefinition<FirstTokenGate> = {
   deal: (gate, [x], { dims }) =>
     x?.kind === 'operand' ? { kind: 'operand', A: first(gate, dealtOperand(x), dims) } : { kind: 'share' },
   ahead: (gate, [x], { dims }) => (x?.['A'] === undefined ? {} : { A: first(gate, x['A'], dims) }),
-  party: opensNothing((gate, [x], { dims }) => {
+  party: opensNothing((gate, [x], { dims }, ahead) => {
     if (x?.kind !== 'operand') return { kind: 'share', x: first(gate, share(x), dims) };
     const { E, A } = operand(x);
-    return { kind: 'operand', E: first(gate, E, dims), A: first(gate, A, dims) };
+    return { kind: 'operand', E: first(gate, E, dims), A: ahead?.['A'] ?? first(gate, A, dims) };
   }),
   clear: (gate, [x], { dims }) => ({ x: first(gate, x!.x, dims) }),
 };
