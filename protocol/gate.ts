@@ -171,8 +171,8 @@ export interface GateDefinition<G extends Gate> {
   /** The part of `party` that can be done ahead; the inputs are what the gates of its input wires made ahead. */
   ahead?(gate: Resolved<G>, inputs: readonly (Ahead | undefined)[], context: PartyContext): Ahead;
   /**
-   * Does the work of `ahead` itself unless it is given. What readers work ahead from (A) must be in the value: the rest of what was
-   * made ahead is recycled when the gate is finished, and readers may work later.
+   * Does the work of `ahead` itself unless it is given. What was made ahead and is not in the value is recycled when the gate is finished
+   * and its readers have worked ahead.
    */
   party(
     gate: Resolved<G>,

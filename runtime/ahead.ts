@@ -65,6 +65,11 @@ export class AheadWork {
     return made;
   }
 
+  /** Whether gates that read this one's work have still to work ahead: until then its storage must not be used again. */
+  held(index: number): boolean {
+    return this.#made.has(index);
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#made.clear();

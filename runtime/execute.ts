@@ -114,7 +114,9 @@ export async function execute(
       const kept = storageOf(value);
       holders.hold(kept);
       regions[index]!.release(kept);
-      for (const data of storageOf(aheads[index] ?? {})) if (!kept.has(data)) recycle(data);
+      // What its readers have still to work ahead from is left to the collector, if it is not in the value.
+      if (options.ahead?.held(index) !== true)
+        for (const data of storageOf(aheads[index] ?? {})) if (!kept.has(data)) recycle(data);
     }
     if ((readers[index] ?? 0) === 0) free(index);
     for (const wire of gate.in) if (--readers[wire]! === 0) free(wire);
