@@ -17,6 +17,8 @@ export interface Emitter {
   constant(dtype: DType, shape: readonly number[], values: readonly number[]): string;
   /** An int64 vector holding the lengths at run time. */
   lengths(shape: Shape): string;
+  /** An int64 vector (c, rows/c, columns), the shape of a matrix cut into c blocks of rows that caches hold; c may be 1. */
+  blocks(rows: Dim, columns: number): string;
   /** The names of an emitted node's outputs. */
   outputs(node: Node): readonly string[];
 }

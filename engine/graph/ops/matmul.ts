@@ -1,5 +1,5 @@
 /** Matrix products. Transposition is part of the product, so no operand is moved for it. */
-import type { Node, Op } from '../node.ts';
+import type { Emitter, Node, Op } from '../node.ts';
 import { broadcast, sameShape, showShape, type Dim } from '../shape.ts';
 import { mul } from './arithmetic.ts';
 import { expand, reshape } from './layout.ts';
@@ -13,10 +13,30 @@ export interface MatmulOptions {
   readonly alpha?: number;
 }
 
+/** A matrix of ever so many rows by one of fixed size, not a vector. */
+const isLong = ([a, b]: readonly [Node, Node]): boolean =>
+  a.shape.length === 2 && typeof a.shape[0] === 'string' && b.shape.length === 2 && b.shape.every((n) => typeof n === 'number' && n >= 64); // prettier-ignore
+
+/**
+ * Blocks of rows one after the other: ONNX Runtime's product goes through all rows for each 128 columns of b, and caches and
+ * page tables do not hold thousands of rows. Were b's rank not above a's, it would join the blocks again.
+ */
+function blockwise(e: Emitter, node: Node, [a, b]: readonly string[], transposeB: boolean): string {
+  const [m, n] = node.inputs as [Node, Node];
+  const blocks = e.node('Reshape', [a!, e.blocks(m.shape[0]!, m.shape[1] as number)]);
+  const raised = e.node('Unsqueeze', [b!, e.constant('int64', [2], [0, 1])]);
+  const y = transposeB
+    ? e.node('FusedMatMul', [blocks, raised], { domain: 'com.microsoft', int: { transB: 1 } })
+    : e.node('MatMul', [blocks, raised]);
+  return e.node('Reshape', [y, e.constant('int64', [2], [-1, n.shape[transposeB ? 0 : 1] as number])]);
+}
+
 const matmulOp: Op = {
   name: 'matmul',
   emit: (e, node, ab) => {
     const { transposeA, transposeB, alpha } = node.attributes;
+    if (!e.standard && transposeA !== true && alpha === 1 && isLong(node.inputs as [Node, Node]))
+      return blockwise(e, node, ab, transposeB === true);
     if (transposeA !== true && transposeB !== true && alpha === 1) return e.node('MatMul', ab);
     if (e.standard) {
       const operands = ab.map((name, i) => {
@@ -88,7 +108,13 @@ export function rowDot(g: Node, p: Node): Node {
 
 const linearOp: Op = {
   name: 'linear',
-  emit: (e, _n, inputs) => e.node('Gemm', inputs, { int: { transB: 1 } }),
+  emit: (e, node, inputs) => {
+    const [x, w] = node.inputs as [Node, Node];
+    // Adding the bias is another pass over the result, which pays where the result is not wider than what it is made from.
+    if (!e.standard && isLong([x, w]) && (w.shape[0] as number) <= (w.shape[1] as number))
+      return e.node('Add', [blockwise(e, node, inputs, true), inputs[2]!]);
+    return e.node('Gemm', inputs, { int: { transB: 1 } });
+  },
   gradient: ({ inputs: [x, w] }, g) => [matmul(g, w!), matmul(g, x!, { transposeA: true }), columnSum(g)],
 };
 /** x·Wᵀ + b for x (N, in), W (out, in), b (out). */
