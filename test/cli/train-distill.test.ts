@@ -121,7 +121,8 @@ describe('train-distill', () => {
     const rows = reviews(200, 3).replaceAll('\tgood', '\t4.5').replaceAll('\tpoor', '\t-1');
     writeFileSync(at('scores.tsv'), rows);
     const scores = ['--train', at('scores.tsv'), '--dev', at('scores.tsv'), ...columns, '--regression'];
-    const options = ['--steps', '60', '--lr', '1e-2', '--out', at('scorer')];
+    // Enough, for whichever seed: at a rate of 1e-2 with dropout one in three does not get there.
+    const options = ['--steps', '150', '--lr', '3e-3', '--dropout', '0', '--out', at('scorer')];
     const teacher = await json('teacher', '--from', at('base'), ...scores, ...options);
     expect(teacher['dev.pearson']).toBeGreaterThan(0.9);
     await trainDistill(
