@@ -30,6 +30,7 @@ addEventListener('load', () => {
       const [a, b] = [box(t), box(c)];
       return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1 || a.bottom > b.bottom + 1;
     }).map((t) => t.textContent)),
+    cut: [...document.querySelectorAll('figcaption')].filter((c) => box(c).width > 0 && box(c).right > box(c.closest('.card, main')).right + 1).map((c) => c.textContent),
     touching: charts.flatMap((c) => {
       const ticks = [...c.querySelectorAll('text')];
       return ticks.flatMap((t, i) => ticks.slice(i + 1).filter((o) => {
@@ -51,6 +52,8 @@ interface Probe {
   readonly lines: number;
   readonly allLines: number;
   readonly outside: readonly string[];
+  /** Captions that go beyond their card. */
+  readonly cut: readonly string[];
   readonly touching: readonly string[];
 }
 
@@ -101,6 +104,7 @@ describe.runIf(browser !== undefined)('the report in Chromium', () => {
           expect(probe.lines).toBe(probe.allLines);
           expect(probe.overflow).toBeLessThanOrEqual(0);
           expect(probe.outside).toEqual([]);
+          expect(probe.cut).toEqual([]);
           expect(probe.touching).toEqual([]);
         });
       }

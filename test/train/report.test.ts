@@ -1,13 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseRunRecord } from '../../checkpoints/run-record.ts';
-import { duration, seedGroups, settings } from '../../train/report/compare.ts';
-import { smooth, thin } from '../../train/report/curves.ts';
-import { lineChart } from '../../train/report/line-chart.ts';
+import { parseRunRecord, type RunRecord } from '../../checkpoints/run-record.ts';
+import { seedGroups, settings } from '../../train/report/compare.ts';
 import { h } from '../../train/report/markup.ts';
 import { leaves, rangeBars, residuals, scatter, type WireRange } from '../../train/report/plots.ts';
 import { reportHtml } from '../../train/report/report.ts';
-import { linearAxis, logAxis, show } from '../../train/report/scale.ts';
 import { COLOURS } from '../../train/report/style.ts';
 import { byClass, byTag, findAll, parseMarkup, textOf } from '../support/markup.ts';
 import { scoreRecord, studentRecord } from '../support/run-records.ts';
@@ -28,107 +25,6 @@ describe('markup', () => {
         expect(textOf(p!)).toBe(clean(b));
       }),
     );
-  });
-});
-
-describe('axes', () => {
-  it('have round ticks inside the data, at proportional places', () => {
-    const axis = linearAxis([0, 60], [100, 400], { count: 5 });
-    expect(axis.ticks).toEqual([0, 20, 40, 60]);
-    expect([0, 20, 60].map((v) => axis.at(v))).toEqual([100, 200, 400]);
-    expect(linearAxis([0.13, 0.47], [0, 1], { widen: true }).ticks).toEqual([0.1, 0.2, 0.3, 0.4, 0.5]);
-    expect(linearAxis([-0.3, 0.3], [0, 1], { count: 6 }).ticks).toEqual([-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3]);
-  });
-
-  it('take constants and huge spans', () => {
-    expect(linearAxis([3, 3], [0, 10], { widen: true }).at(3)).toBeGreaterThan(0);
-    expect(linearAxis([0, 0], [0, 10]).at(0)).toBe(5);
-    const log = logAxis([1e-6, 10], [70, 0]);
-    expect(log.at(1e-6)).toBe(70);
-    expect(log.at(10)).toBe(0);
-    expect(log.at(1e-2)).toBeCloseTo(30, 9);
-    expect(log.ticks).toEqual([1e-6, 1e-4, 1e-2, 1]);
-    expect(logAxis([2, 20], [0, 1]).ticks).toEqual([2, 5, 10, 20]);
-    expect(logAxis([4, 4], [0, 1]).ticks).toContain(5);
-  });
-
-  it('hold every value and tick, for any data', () => {
-    const value = fc.double({ min: -1e9, max: 1e9, noNaN: true });
-    fc.assert(
-      fc.property(value, value, (a, b) => {
-        const [low, high] = [Math.min(a, b), Math.max(a, b)];
-        // Spans below the spacing of doubles have no ticks to show.
-        fc.pre(low === high || high - low > 1e-6 * Math.max(Math.abs(low), Math.abs(high), 1e-9));
-        const axis = linearAxis([low, high], [0, 100], { widen: true });
-        for (const v of [low, high, ...axis.ticks]) {
-          expect(axis.at(v)).toBeGreaterThanOrEqual(-1e-3);
-          expect(axis.at(v)).toBeLessThanOrEqual(100 + 1e-3);
-        }
-        expect(axis.ticks.length).toBeGreaterThanOrEqual(2);
-        expect(axis.ticks.length).toBeLessThanOrEqual(9);
-      }),
-      { numRuns: 2000, examples: [[5e-324, 5e-324], [-1e-310, -1e-310], [0, 1e-12], [-1e9, 1e9]] }, // prettier-ignore
-    );
-  });
-
-  it('print numbers as a reader expects them', () => {
-    const shown = [0, 5, 0.25, 1 / 3, 12345, -2.5, 5e-5, 1.5e-7, 1234567, 0.001, -0.00012].map(show);
-    expect(shown).toEqual([
-      '0',
-      '5',
-      '0.25',
-      '0.3333',
-      '12,345',
-      '−2.5',
-      '5e−5',
-      '1.5e−7',
-      '1.23e6',
-      '0.001',
-      '−1.2e−4',
-    ]);
-    expect([5.25, 45, 125, 3725].map(duration)).toEqual(['5.3 s', '45 s', '2 min', '1 h 2 min']);
-  });
-});
-
-describe('curves', () => {
-  it('are smoothed by a debiased moving average', () => {
-    const points = [4, 1, 7].map((y, x) => ({ x, y }));
-    // Window 2: weights 1; 1/3, 2/3; 1/7, 2/7, 4/7.
-    expect(smooth(points, 2).map((p) => p.y)).toEqual([4, 2, expect.closeTo(34 / 7, 12)]);
-    expect(smooth(points, 1)).toEqual(points);
-    const constant = Array.from({ length: 50 }, (_, x) => ({ x, y: 3 }));
-    for (const { y } of smooth(constant, 9)) expect(y).toBeCloseTo(3, 12);
-  });
-
-  it('are thinned without losing a peak', () => {
-    const points = Array.from({ length: 10_000 }, (_, x) => ({
-      x,
-      y: x === 7777 ? 50 : x === 1234 ? -50 : Math.sin(x),
-    }));
-    const thinned = thin(points, 400);
-    expect(thinned.length).toBeLessThanOrEqual(400);
-    expect(thinned).toContainEqual({ x: 7777, y: 50 });
-    expect(thinned).toContainEqual({ x: 1234, y: -50 });
-    expect(thinned.map((p) => p.x)).toEqual(thinned.map((p) => p.x).toSorted((a, b) => a - b));
-  });
-
-  it('are drawn where their axes say', () => {
-    const points = [0, 25, 50, 100].map((x) => ({ x, y: x / 10 }));
-    const chart = lineChart({ id: 'c', title: 't', description: 'd', steps: 100, lines: [{ name: 'a', points, look: {}, dots: true }] }); // prettier-ignore
-    const svg = parseMarkup(chart.markup);
-    const dots = byClass(svg, 'dot').map(
-      (e) => [Number(e.attributes.get('cx')), Number(e.attributes.get('cy'))] as const,
-    );
-    const tick = (text: string): ReturnType<typeof parseMarkup> =>
-      byClass(svg, 'tick').find((e) => textOf(e) === text)!;
-    expect(dots.length).toBe(4);
-    // A dot for step 100 stands above the tick 100, and one of value 10 beside the tick 10.
-    expect(dots[3]![0]).toBeCloseTo(Number(tick('100').attributes.get('x')), 0);
-    expect(dots[3]![1]).toBeCloseTo(Number(tick('10').attributes.get('y')) - 4, 0);
-    expect(dots[2]![0] - dots[1]![0]).toBeCloseTo(dots[1]![0] - dots[0]![0], 0);
-    expect(dots[2]![1] - dots[1]![1]).toBeCloseTo(dots[1]![1] - dots[0]![1], 0);
-    const path = byClass(svg, 'line')[0]!.attributes.get('d')!;
-    expect(path.split(/[ML]/).slice(1).map((p) => p.split(' ').map(Number))).toEqual(dots); // prettier-ignore
   });
 });
 
@@ -265,7 +161,10 @@ describe('the page', () => {
     const root = parseMarkup(reportHtml([{ name: 'sts', record: scoreRecord() }]));
     // Three examples, as predictions and as residuals.
     expect(byClass(root, 'mark').length).toBe(6);
-    const table = byTag(root, 'table').find((e) => textOf(e).startsWith('Prediction − target'))!;
+    const table = byTag(
+      byTag(root, 'figure').find((e) => textOf(e).startsWith('Prediction − target'))!,
+      'table',
+    )[0]!;
     // Residuals 0.5, 0, −1: mean −1/6, root mean square √(1.25/3).
     expect(row(table, 1)).toEqual(['mean', '−0.1667']);
     expect(row(table, 2)).toEqual(['root mean square', '0.6455']);
@@ -276,7 +175,7 @@ describe('the page', () => {
     const root = page('a', 'b', 'c');
     const [results, seeds, differences] = byTag(root, 'table');
     expect(row(results!, 0)).toEqual(['Run', 'Command', 'Dev accuracy', 'Dev loss', 'Steps', 'Time']);
-    expect(row(results!, 3)).toEqual([' c', 'student', '0.83', '0.3', '100', '1 h 2 min']);
+    expect(row(results!, 3)).toEqual(['c', 'student', '0.83', '0.3', '100', '1 h 2 min']);
     expect(byClass(byTag(results!, 'tr')[3]!, 'best').map(textOf)).toEqual(['0.83', '0.3']);
     expect(byClass(byTag(results!, 'tr')[1]!, 'best').map(textOf)).toEqual(['0.3']);
     // On other data nothing is better or worse.
@@ -285,16 +184,79 @@ describe('the page', () => {
     expect(byClass(apart, 'best')).toEqual([]);
     expect(row(seeds!, 1)).toEqual(['a, b, c', '0.82 ± 0.01', '0.3 ± 0']);
     const rows = byTag(differences!, 'tr').map((_, i) => row(differences!, i));
-    expect(rows.slice(1)).toEqual([
-      ['seed', '1', '2', '3'],
-      ['recipe.seed', '1', '2', '3'],
-    ]);
+    expect(rows.slice(1)).toEqual([['seed', '1', '2', '3']]);
     const chart = byTag(root, 'section').find((e) => textOf(e).startsWith('Loss, weighted sum'))!;
     expect(byClass(chart, 'line').map((e) => e.attributes.get('class'))).toEqual([
       'line run0',
       'line run1',
       'line run2',
     ]);
+  });
+
+  it('heads each stage with the runs that took it, their place and what they kept', () => {
+    const of = (name: string, stages: string[], kept: number): { name: string; record: RunRecord } => {
+      const recipe = { stages: stages.map((stage) => ({ name: stage, batchSize: 8, learningRate: 1e-4 })) };
+      const curve = stages.flatMap((stage) =>
+        [1, 2, 3].flatMap((step) => [
+          { stage, step, values: { loss: 1 / step, rate: 1e-4 } },
+          { stage, step, values: { 'dev.accuracy': 1, 'dev.loss': 0.5 } },
+        ]),
+      );
+      const outcomes = stages.map((stage) => ({ stage, steps: 3, chosenStep: kept, stoppedEarly: false, metrics: {} }));
+      return { name, record: studentRecord(1, { config: { recipe, frozen: [] }, curve, outcomes }) };
+    };
+    const runs = [of('teacher', ['fine-tune'], 3), of('one', ['joint'], 2), of('two', ['layers', 'joint'], 3)];
+    const root = parseMarkup(reportHtml(runs));
+    const heads = byTag(root, 'h2').map(textOf).filter((text) => text.startsWith('Stage')); // prettier-ignore
+    expect(heads).toEqual(['Stage “fine-tune” of teacher', 'Stage “joint”', 'Stage 1: layers of two']);
+    const stages = byTag(root, 'section').filter((e) => textOf(e).startsWith('Stage'));
+    expect(textOf(byClass(stages[0]!, 'note')[0]!)).toBe(
+      '3 steps of 8 examples, peak learning rate 1e−4, weights of the last step kept.',
+    );
+    expect(stages.map((stage) => byClass(stage, 'legend').flatMap((e) => byTag(e, 'li').map(textOf)))).toEqual([
+      [],
+      [
+        'one its only stage, 3 steps of 8 examples, peak learning rate 1e−4, weights of step 2 kept',
+        'two stage 2 of 2, 3 steps of 8 examples, peak learning rate 1e−4, weights of the last step kept',
+      ],
+      [],
+    ]);
+    // A ring for each run at the weights it kept, on both dev measures, above the tick of its step.
+    const rings = byClass(stages[1]!, 'ring');
+    expect(rings.map((e) => e.attributes.get('class'))).toEqual(['ring run1', 'ring run2', 'ring run1', 'ring run2']);
+    const ticks = byClass(stages[1]!, 'tick').filter((e) => textOf(e) === '2');
+    expect(Number(rings[0]!.attributes.get('cx'))).toBeCloseTo(Number(ticks[0]!.attributes.get('x')), 0);
+    // Of one run and several, the accuracy of 1 ends the axis.
+    const accuracy = byTag(stages[0]!, 'section').find((e) => textOf(e).startsWith('Dev accuracy'))!;
+    expect(byClass(accuracy, 'tick').map(textOf)).toContain('0.95');
+    expect(byClass(accuracy, 'tick').map(textOf)).not.toContain('1.5');
+    // Settings of a stage that one run alone has are in its name.
+    const settingsTable = byClass(root, 'settings')[0]!;
+    const keys = byTag(settingsTable, 'code').map(textOf);
+    expect(keys.filter((key) => key.startsWith('recipe.stages.1.'))).toEqual(['recipe.stages.1.name']);
+  });
+
+  it('numbers the stages of several runs where they have the same place', () => {
+    const heads = byTag(page('a', 'b'), 'h2').map(textOf);
+    expect(heads.filter((text) => text.startsWith('Stage'))).toEqual(['Stage 1: layers', 'Stage 2: logits']);
+  });
+
+  it('tells layers apart by colour, dashes and a number at the end of each line', () => {
+    const card = byTag(page('x'), 'section').find((e) => textOf(e).startsWith('Hidden states, error by layer'))!;
+    const lines = byClass(card, 'line').map((e) => ['style', 'stroke-dasharray'].map((name) => e.attributes.get(name)));
+    expect(new Set(lines.map(([style]) => style)).size).toBe(4);
+    lines.slice(1).forEach(([, dashes], i) => expect(dashes).not.toBe(lines[i]![1]));
+    expect(byClass(card, 'end').map(textOf)).toEqual(['0', '1', '2', '3']);
+  });
+
+  it('keeps captions out of the boxes that scroll', () => {
+    const root = page('a', 'b');
+    const boxes = byClass(root, 'scroll');
+    expect(boxes.length).toBeGreaterThan(10);
+    for (const box of boxes) expect(byTag(box, 'caption').concat(byTag(box, 'figcaption'))).toEqual([]);
+    expect(byTag(root, 'figcaption').map(textOf)).toContain(
+      'Settings that differ between the runs; – stands for none.',
+    );
   });
 
   it('keeps hostile names as text', () => {
@@ -343,6 +305,8 @@ describe('what is compared', () => {
     expect(flat.get('recipe.stages.1.learningRate')).toBe('0.00001');
     expect(flat.get('data.train')).toBe('a'.repeat(12));
     expect(flat.get('shift')).toBe('1.5 to 2.5 (1 × 2)');
+    const lists = settings({ name: 'x', record: studentRecord(1, { config: { labels: 'a,b', frozen: [] } }) });
+    expect([lists.get('labels'), lists.get('frozen')]).toEqual(['a, b', '–']);
   });
 
   it('scales like pictures of several runs alike', () => {
@@ -392,8 +356,8 @@ describe('colours', () => {
           expect(contrast(ink, ground), `${ink} on ${ground}`).toBeGreaterThanOrEqual(4.5);
         }
       }
-      const { run0, run1, run2, run3, run4, run5, rampA, rampB, warn, card, wanted } = colours;
-      for (const ink of [run0, run1, run2, run3, run4, run5, rampA, rampB, warn]) {
+      const { run0, run1, run2, run3, run4, run5, ramp0, ramp1, ramp2, ramp3, warn, card, wanted } = colours;
+      for (const ink of [run0, run1, run2, run3, run4, run5, ramp0, ramp1, ramp2, ramp3, warn]) {
         expect(contrast(ink, card), `${ink} on ${card}`).toBeGreaterThanOrEqual(3);
       }
       for (const ink of [run0, warn]) expect(contrast(ink, wanted), `${ink} on ${wanted}`).toBeGreaterThanOrEqual(3);

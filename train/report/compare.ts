@@ -2,11 +2,18 @@
 import type { Run } from './curves.ts';
 import { titleOf } from './curves.ts';
 import { h, type Markup } from './markup.ts';
-import { runLook } from './panels.ts';
 import { show } from './scale.ts';
+import { swatch } from './swatch.ts';
+import { breakable, captioned } from './tables.ts';
 
 const isNumbers = (value: unknown): value is number[] =>
   Array.isArray(value) && value.length > 0 && value.every((x) => typeof x === 'number');
+
+/** What stands for an empty or absent setting. */
+const NONE = '–';
+
+/** Lists that the record holds as text. */
+const LISTS = new Set(['labels', 'layers']);
 
 /** Settings of a run as `path → text`, nested objects and lists flattened (`recipe.stages.1.learningRate`). */
 export function settings({ record }: Run): Map<string, string> {
@@ -19,7 +26,7 @@ export function settings({ record }: Run): Map<string, string> {
   ]);
   const visit = (path: string, value: unknown): void => {
     if (Array.isArray(value) && value.every((item) => typeof item !== 'object' || item === null)) {
-      out.set(path, value.join(', '));
+      out.set(path, value.length === 0 ? NONE : value.join(', '));
     } else if (Array.isArray(value) && value.length > 0 && value.every(isNumbers)) {
       const inner = (value as unknown[][]).flat().map(Number);
       const [low, high] = [inner.reduce((a, b) => Math.min(a, b)), inner.reduce((a, b) => Math.max(a, b))];
@@ -27,7 +34,8 @@ export function settings({ record }: Run): Map<string, string> {
     } else if (typeof value === 'object' && value !== null) {
       for (const [name, inner] of Object.entries(value)) visit(path === '' ? name : `${path}.${name}`, inner);
     } else {
-      out.set(path, String(value));
+      const text = String(value);
+      out.set(path, LISTS.has(path) ? text.split(',').join(', ') : text);
     }
   };
   visit('', record.config);
@@ -36,14 +44,6 @@ export function settings({ record }: Run): Map<string, string> {
 
 /** Metrics for which less is better. */
 const isLoss = (name: string): boolean => /(^|\.)loss$/.test(name);
-
-/** A short line in the run's colour and dashes. */
-export const swatch = (index: number): Markup =>
-  h(
-    'svg',
-    { class: 'swatch', viewBox: '0 0 26 10', 'aria-hidden': 'true' },
-    h('path', { ...runLook(index), class: `line ${runLook(index)['class']}`, d: 'M1 5L25 5' }),
-  );
 
 /** Optimiser steps of a run. */
 export const stepsOf = ({ record }: Run): number => record.curve.filter(({ values }) => 'rate' in values).length;
@@ -70,17 +70,11 @@ export function resultsTable(runs: readonly Run[]): Markup {
     return values.length > 1 && run.record.metrics[name] === top;
   };
   const head = ['Run', 'Command', ...metrics.map(titleOf), 'Steps', 'Time'];
-  return h(
-    'div',
-    { class: 'scroll' },
+  return captioned(
+    'Results of the saved weights. The best of each column is bold, among runs of the same dev data.',
     h(
       'table',
       {},
-      h(
-        'caption',
-        {},
-        'Results of the saved weights. The best of each column is bold, among runs of the same dev data.',
-      ),
       h('thead', {}, h('tr', {}, head.map((name, i) => h('th', { scope: 'col', class: i < 2 ? undefined : 'number' }, name)))), // prettier-ignore
       h(
         'tbody',
@@ -89,7 +83,7 @@ export function resultsTable(runs: readonly Run[]): Markup {
           h(
             'tr',
             {},
-            h('th', { scope: 'row' }, swatch(i), ' ', run.name),
+            h('th', { scope: 'row' }, h('span', { class: 'run' }, swatch(i), run.name)),
             h('td', {}, run.record.command),
             metrics.map((name) => {
               const value = run.record.metrics[name];
@@ -105,23 +99,30 @@ export function resultsTable(runs: readonly Run[]): Markup {
   );
 }
 
+/** What a recipe says of itself, or of what stands in the table already. */
+const REPEATED = new Set(['recipe.description', 'recipe.for', 'recipe.seed']);
+
+/** Whether the setting is one of a stage that one run alone has: then its name says that, and the rest compares with nothing. */
+function ofLoneStage(key: string, all: readonly Map<string, string>[]): boolean {
+  const stage = /^recipe\.stages\.\d+\./.exec(key)?.[0];
+  if (stage === undefined || key === `${stage}name`) return false;
+  return all.filter((of) => of.has(`${stage}name`)).length === 1;
+}
+
 /** Settings that are not the same in all runs; undefined if all are. */
 export function differencesTable(runs: readonly Run[]): Markup | undefined {
   const all = runs.map(settings);
   const keys = [...new Set(all.flatMap((of) => [...of.keys()]))];
-  // What a recipe says of itself is no setting.
-  const set = keys.filter((key) => key !== 'recipe.description');
+  const set = keys.filter((key) => !REPEATED.has(key) && !ofLoneStage(key, all));
   const different = set.filter((key) => new Set(all.map((of) => of.get(key))).size > 1);
   if (different.length === 0) return undefined;
-  return h(
-    'div',
-    { class: 'scroll' },
+  return captioned(
+    'Settings that differ between the runs; – stands for none.',
     h(
       'table',
-      {},
-      h('caption', {}, 'Settings that differ between the runs.'),
+      { class: 'settings' },
       h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Setting'), runs.map(({ name }) => h('th', { scope: 'col' }, name)))), // prettier-ignore
-      h('tbody', {}, different.map((key) => h('tr', {}, h('th', { scope: 'row' }, h('code', {}, key)), all.map((of) => h('td', {}, of.get(key) ?? '–'))))), // prettier-ignore
+      h('tbody', {}, different.map((key) => h('tr', {}, h('th', { scope: 'row' }, h('code', {}, breakable(key))), all.map((of) => h('td', {}, of.get(key) ?? NONE))))), // prettier-ignore
     ),
   );
 }
@@ -157,13 +158,11 @@ export function seedsTable(runs: readonly Run[]): Markup | undefined {
   const groups = seedGroups(runs);
   if (groups.length === 0) return undefined;
   const metrics = [...new Set(groups.flatMap((group) => [...group.metrics.keys()]))];
-  return h(
-    'div',
-    { class: 'scroll' },
+  return captioned(
+    'Runs that differ only in their seed: mean ± sample standard deviation.',
     h(
       'table',
       {},
-      h('caption', {}, 'Runs that differ only in their seed: mean ± sample standard deviation.'),
       h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Runs'), metrics.map((name) => h('th', { scope: 'col', class: 'number' }, titleOf(name))))), // prettier-ignore
       h(
         'tbody',

@@ -23,6 +23,14 @@ export function lastStep(runs: readonly Run[], stage: string): number {
   return steps.reduce((a, b) => Math.max(a, b), 1);
 }
 
+/** The runs that took steps in the stage, each with its place among all runs, by which it is coloured. */
+export const runsOf = (runs: readonly Run[], stage: string): { readonly run: Run; readonly index: number }[] =>
+  runs.flatMap((run, index) => (run.record.curve.some((p) => p.stage === stage) ? [{ run, index }] : []));
+
+/** Step whose weights the stage gave; undefined in records of older versions. */
+export const keptStep = ({ record }: Run, stage: string): number | undefined =>
+  record.outcomes?.find((outcome) => outcome.stage === stage)?.chosenStep;
+
 /** Names of the values that any run recorded in the stage, in the order of first appearance. */
 export function valueNames(runs: readonly Run[], stage: string): string[] {
   const names = new Set<string>();
@@ -99,6 +107,12 @@ const METRIC_TITLES: Readonly<Record<string, string>> = {
 export function titleOf(name: string): string {
   if (name.startsWith('dev.')) return `Dev ${METRIC_TITLES[name.slice(4)] ?? name.slice(4)}`;
   return TITLES[name] ?? name;
+}
+
+/** Least and greatest value that a measure can have; undefined for losses, which have no greatest. */
+export function boundsOf(name: string): readonly [number, number] | undefined {
+  if (name === 'dev.accuracy' || name === 'dev.f1') return [0, 1];
+  return name.startsWith('dev.') && !name.endsWith('loss') ? [-1, 1] : undefined;
 }
 
 /** `hidden.3` → ['hidden', 3]: the error of one layer. */

@@ -35,7 +35,7 @@ const render = (child: Child): string => {
 };
 
 /** Elements without content, written as HTML and XML both read them. */
-const VOID = new Set(['meta', 'br', 'line', 'path', 'circle', 'polyline']);
+const VOID = new Set(['meta', 'br', 'wbr', 'line', 'path', 'circle', 'polyline']);
 
 /** An HTML or SVG element. */
 export function h(tag: string, attributes: Attributes = {}, ...children: Child[]): Markup {

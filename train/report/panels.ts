@@ -1,7 +1,10 @@
 /** The charts of a stage, each in a card with its table. */
 import {
+  boundsOf,
+  keptStep,
   lastStep,
   layerOf,
+  runsOf,
   sample,
   series,
   smooth,
@@ -13,39 +16,15 @@ import {
   type Run,
 } from './curves.ts';
 import { lineChart, type Line } from './line-chart.ts';
-import { h, type Attributes, type Child, type Markup } from './markup.ts';
+import { h, type Attributes, type Markup } from './markup.ts';
 import { show } from './scale.ts';
-import { RUN_COLOURS } from './style.ts';
+import { RAMP } from './style.ts';
+import { runLook } from './swatch.ts';
+import { fallback } from './tables.ts';
 
 /** Points of a line: more than the pixels under it would be in vain. */
 const THIN = 400;
 const TABLE_ROWS = 12;
-
-/** Colour of a run; dashed where the colours begin again. */
-export const runLook = (index: number): Attributes => ({
-  class: `run${index % RUN_COLOURS}`,
-  'stroke-dasharray': index < RUN_COLOURS ? undefined : '6 4',
-});
-
-/** A values table that says what the chart above it shows, for those who cannot see it or want numbers. */
-export function fallback(title: string, head: readonly string[], rows: readonly (readonly Child[])[]): Markup {
-  return h(
-    'details',
-    {},
-    h('summary', {}, 'Table'),
-    h(
-      'div',
-      { class: 'scroll' },
-      h(
-        'table',
-        {},
-        h('caption', {}, title),
-        h('thead', {}, h('tr', {}, head.map((name, i) => h('th', { scope: 'col', class: i === 0 ? undefined : 'number' }, name)))), // prettier-ignore
-        h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => (i === 0 ? h('th', { scope: 'row' }, cell) : h('td', { class: 'number' }, cell)))))), // prettier-ignore
-      ),
-    ),
-  );
-}
 
 /** Rows by step of several series, evenly sampled from the longest. */
 function tableOf(
@@ -70,14 +49,20 @@ function wantsLog(points: readonly Point[]): boolean {
 
 function valuePanel(runs: readonly Run[], stage: string, name: string, id: string): Markup {
   const found = runs
-    .map((run, index) => ({ name: run.name, points: series(run, stage, name), look: runLook(index) }))
+    .map((run, index) => ({
+      name: run.name,
+      points: series(run, stage, name),
+      look: runLook(index),
+      kept: keptStep(run, stage),
+    }))
     .filter(({ points }) => points.length > 0);
   const measured = name.startsWith('dev.');
   const noisy = !measured && name !== 'rate';
   const window = smoothingWindow(found.reduce((a, b) => (b.points.length > a.length ? b.points : a), found[0]!.points));
   const smoothed = noisy && window > 1;
-  const lines: Line[] = found.map(({ points, ...line }) => ({
+  const lines: Line[] = found.map(({ points, kept, ...line }) => ({
     ...line,
+    ...(measured ? { ring: kept } : {}),
     points: thin(smoothed ? smooth(points, window) : points, THIN),
     ...(smoothed ? { behind: thin(points, THIN) } : {}),
     dots: measured,
@@ -88,6 +73,7 @@ function valuePanel(runs: readonly Run[], stage: string, name: string, id: strin
   const remarks = [
     ...(smoothed ? [`smoothed over ${window} steps`] : []),
     ...(log ? ['logarithmic axis'] : []),
+    ...(measured ? keptRemark(found) : []),
     ...(found.length === 1 ? [`last ${show(found[0]!.points.at(-1)!.y)}`] : []),
   ];
   return h(
@@ -101,10 +87,33 @@ function valuePanel(runs: readonly Run[], stage: string, name: string, id: strin
       lines,
       steps: lastStep(runs, stage),
       log,
+      within: boundsOf(name),
     }),
     remarks.length > 0 ? h('p', { class: 'label' }, remarks.join(' · ')) : undefined,
     tableOf(title, found),
   );
+}
+
+/** What the rings are, and of a single run the value there. */
+function keptRemark(
+  found: readonly { readonly points: readonly Point[]; readonly kept: number | undefined }[],
+): string[] {
+  const rings = found.flatMap(({ points, kept }) => points.filter((p) => p.x === kept));
+  if (rings.length === 0) return [];
+  return found.length > 1 ? ['ringed: the weights kept'] : [`kept ${show(rings[0]!.y)} (step ${show(rings[0]!.x)})`];
+}
+
+/**
+ * Look of one of `count` layers: a place on a sequential ramp, and dashes that differ from its neighbours', so that lines are told
+ * apart without colours too.
+ */
+function layerLook(i: number, count: number): Attributes {
+  const at = (i / Math.max(1, count - 1)) * (RAMP.length - 1);
+  const k = Math.min(RAMP.length - 2, Math.floor(at));
+  return {
+    style: `--ink:color-mix(in oklab,var(--${RAMP[k + 1]}) ${Math.round(100 * (at - k))}%,var(--${RAMP[k]}))`,
+    'stroke-dasharray': [undefined, '7 5', '0.5 4'][i % 3],
+  };
 }
 
 const LAYER_TITLES: Readonly<Record<string, string>> = {
@@ -120,11 +129,11 @@ function layerPanel(
   id: string,
   others: readonly Run[],
 ): Markup {
-  const share = (i: number): string => `${Math.round((100 * i) / Math.max(1, layers.length - 1))}%`;
   const found = layers.map((layer, i) => ({
     name: `layer ${layer}`,
     points: series(run, stage, `${kind}.${layer}`),
-    look: { style: `--ink:color-mix(in oklab,var(--rampB) ${share(i)},var(--rampA))` },
+    label: String(layer),
+    look: layerLook(i, layers.length),
   }));
   const smoothed = (points: readonly Point[]): Point[] => smooth(points, smoothingWindow(points));
   const lines = found.map((line) => ({ ...line, points: smoothed(line.points) }));
@@ -135,6 +144,11 @@ function layerPanel(
   const log = wantsLog(span.map((y) => ({ x: 0, y })));
   const rows = found.map(({ name, points }) => [name, show(points[0]!.y), show(points.at(-1)!.y)]);
   const worst = found.reduce((a, b) => (b.points.at(-1)!.y > a.points.at(-1)!.y ? b : a));
+  const remarks = [
+    'a line’s number is its layer',
+    `largest at the end: ${worst.name}, ${show(worst.points.at(-1)!.y)}`,
+    ...(log ? ['logarithmic axis'] : []),
+  ];
   return h(
     'section',
     { class: 'card' },
@@ -152,13 +166,7 @@ function layerPanel(
             log,
             span,
           }),
-          h(
-            'ul',
-            { class: 'legend' },
-            h('li', {}, found[0]!.name, h('span', { class: 'ramp' }), found.at(-1)!.name),
-            h('li', { class: 'label' }, `largest at the end: ${worst.name}, ${show(worst.points.at(-1)!.y)}`),
-            log ? h('li', { class: 'label' }, 'logarithmic axis') : undefined,
-          ),
+          h('p', { class: 'label' }, remarks.join(' · ')),
         ],
     fallback(title, ['layer', 'first', 'last'], rows),
   );
@@ -218,6 +226,7 @@ const rank = (name: string): number => {
 
 /** All charts of a stage: metrics, losses, errors by layer, rate and norm. `prefix` keeps ids unique. */
 export function stagePanels(runs: readonly Run[], stage: string, prefix: string): Markup[] {
+  const drawn = runsOf(runs, stage).map(({ run }) => run);
   const names = valueNames(runs, stage);
   const plain = names.filter((name) => layerOf(name) === undefined).toSorted((a, b) => rank(a) - rank(b));
   const once = plain.filter((name) => runs.every((run) => series(run, stage, name).length <= 1));
@@ -231,10 +240,10 @@ export function stagePanels(runs: readonly Run[], stage: string, prefix: string)
         return of?.[0] === kind ? [of[1]] : [];
       });
       if (layers.length === 0) continue;
-      layered.push(layerPanel(run, stage, kind, layers, `${prefix}-${kind}-${index}`, runs));
+      layered.push(layerPanel(run, stage, kind, layers, `${prefix}-${kind}-${index}`, drawn));
     }
   }
-  const ends = once.length === 0 ? [] : [endPanel(runs, stage, once)];
+  const ends = once.length === 0 ? [] : [endPanel(drawn, stage, once)];
   const last = panels.findIndex(({ name }) => rank(name) === RANK.length);
   const before = last < 0 ? panels.length : last;
   return [

@@ -2,6 +2,7 @@
 import type { RunRecord } from '../../checkpoints/run-record.ts';
 import { h, type Markup } from './markup.ts';
 import { linearAxis, show } from './scale.ts';
+import { captioned } from './tables.ts';
 
 type Evaluation = NonNullable<RunRecord['evaluation']>;
 export type Confusion = Extract<Evaluation, { kind: 'classes' }>;
@@ -12,13 +13,11 @@ const percent = (share: number): string => `${(100 * share).toFixed(share > 0 &&
 
 /** A table whose cells are tinted by their share of the row: actual classes down, predicted classes across. */
 export function confusionTable({ labels, confusion }: Confusion): Markup {
-  return h(
-    'div',
-    { class: 'scroll' },
+  return captioned(
+    'Rows: actual class; columns: predicted class. Counts, and their share of the row.',
     h(
       'table',
       { class: 'confusion' },
-      h('caption', {}, 'Rows: actual class; columns: predicted class. Counts, and their share of the row.'),
       h(
         'thead',
         {},

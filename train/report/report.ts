@@ -1,11 +1,13 @@
 /** One self-contained page about one or several training runs: no script, nothing loaded from anywhere. */
 import { stageNames, titleOf, type Run } from './curves.ts';
-import { differencesTable, duration, resultsTable, seedsTable, settings, stepsOf, swatch } from './compare.ts';
+import { differencesTable, duration, resultsTable, seedsTable, settings, stepsOf } from './compare.ts';
 import { h, raw, type Markup } from './markup.ts';
-import { fallback, stagePanels } from './panels.ts';
+import { stagePanels } from './panels.ts';
 import { confusionTable, leaves, rangeBars, residuals, scatter, type WireRange } from './plots.ts';
 import { show } from './scale.ts';
+import { stageHead } from './stage-head.ts';
 import { STYLE } from './style.ts';
+import { breakable, fallback } from './tables.ts';
 
 export type { Run } from './curves.ts';
 
@@ -25,26 +27,6 @@ function figures({ record }: Run, steps: number): Markup {
       h('div', { class: 'card' }, h('p', { class: 'figure' }, value), h('p', { class: 'label' }, label)),
     ),
   );
-}
-
-const legend = (runs: readonly Run[]): Markup =>
-  h(
-    'ul',
-    { class: 'legend', 'aria-label': 'Runs' },
-    runs.map(({ name }, i) => h('li', {}, swatch(i), name)),
-  );
-
-/** What the stage was set to, in the words of the first run that has it. */
-function stageNote(runs: readonly Run[], stage: string): string {
-  for (const { record } of runs) {
-    const recipe = record.config['recipe'] as { stages?: Record<string, unknown>[] } | undefined;
-    const found = Array.isArray(recipe?.stages) ? recipe.stages.find((s) => s['name'] === stage) : undefined;
-    if (found === undefined) continue;
-    const steps = record.curve.filter((p) => p.stage === stage && 'rate' in p.values).length;
-    const many = runs.length > 1 ? 'First run: ' : '';
-    return `${many}${show(steps)} steps of ${String(found['batchSize'])} examples, peak learning rate ${show(Number(found['learningRate']))}.`;
-  }
-  return '';
 }
 
 function evaluationSection(runs: readonly Run[]): Markup | undefined {
@@ -180,7 +162,7 @@ function provenance(run: Run): Markup {
       h(
         'table',
         {},
-        h('tbody', {}, rows.map(([name, value]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, h('code', {}, value))))), // prettier-ignore
+        h('tbody', {}, rows.map(([name, value]) => h('tr', {}, h('th', { scope: 'row' }, breakable(name)), h('td', {}, h('code', {}, value))))), // prettier-ignore
       ),
     ),
   );
@@ -193,7 +175,6 @@ export function reportHtml(
   runs: readonly Run[],
   title = runs.length === 1 ? `Training run ${runs[0]!.name}` : `${runs.length} training runs`,
 ): string {
-  // prettier-ignore
   const first = runs[0]!;
   const many = runs.length > 1;
   const began = runs.map(({ record }) => record.started).toSorted();
@@ -232,14 +213,7 @@ export function reportHtml(
           : figures(first, stepsOf(first)),
         evaluationSection(runs),
         stages.map((stage, i) =>
-          h(
-            'section',
-            {},
-            h('h2', {}, stages.length > 1 ? `Stage ${i + 1}: ${stage}` : `Stage ${stage}`),
-            h('p', { class: 'note' }, stageNote(runs, stage)),
-            many ? legend(runs) : undefined,
-            h('div', { class: 'grid' }, stagePanels(runs, stage, `stage-${i}`)),
-          ),
+          h('section', {}, stageHead(runs, stage), h('div', { class: 'grid' }, stagePanels(runs, stage, `stage-${i}`))),
         ),
         rangesSection(runs),
         h('section', {}, h('h2', {}, 'To repeat it'), runs.map(provenance)),

@@ -13,16 +13,28 @@ function roundStep(least: number): number {
   return [1, 2, 5].map((m) => m * power).find((step) => step * (1 + 1e-9) >= least) ?? 10 * power;
 }
 
-/** A linear axis over [low, high], widened to round ticks if `widen`. */
+interface AxisOptions {
+  /** About how many ticks. */
+  readonly count?: number;
+  readonly widen?: boolean;
+  readonly within?: readonly [number, number] | undefined;
+}
+
+/**
+ * A linear axis over [low, high], widened to round ticks if `widen`. `within`: least and greatest value there can be, which the
+ * axis does not leave; they are to be multiples of a power of ten, as those of shares and correlations are.
+ */
 export function linearAxis(
   [low, high]: readonly [number, number],
   [from, to]: readonly [number, number],
-  { count = 4, widen = false }: { readonly count?: number; readonly widen?: boolean } = {},
+  { count = 4, widen = false, within }: AxisOptions = {},
 ): Axis {
   if (low === high) {
-    // A constant is drawn in the middle.
-    const margin = Math.abs(low) < 1e-300 ? 1 : Math.abs(low) / 2;
-    return linearAxis([low - margin, high + margin], [from, to], { count, widen });
+    // A constant is drawn in the middle, or where it is of what can be.
+    const [least, most] = within ?? [-Infinity, Infinity];
+    const margin = within !== undefined ? (most - least) / 10 : Math.abs(low) < 1e-300 ? 1 : Math.abs(low) / 2;
+    const around = [Math.max(least, low - margin), Math.min(most, high + margin)] as const;
+    return linearAxis(around, [from, to], { count, widen });
   }
   const step = roundStep((high - low) / count);
   const first = widen ? Math.floor(low / step + 1e-9) : Math.ceil(low / step - 1e-9);

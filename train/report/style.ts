@@ -18,8 +18,10 @@ export const COLOURS = {
     bad: '#b42318',
     warn: '#9a5b00',
     wanted: '#e3eef6',
-    rampA: '#0b3a66',
-    rampB: '#5590c9',
+    ramp0: '#0d0887',
+    ramp1: '#7e03a8',
+    ramp2: '#c03a83',
+    ramp3: '#e0604e',
   },
   dark: {
     page: '#101317',
@@ -37,13 +39,21 @@ export const COLOURS = {
     bad: '#ff8a7a',
     warn: '#e0a93b',
     wanted: '#22344a',
-    rampA: '#d4e8fa',
-    rampB: '#3f7fb8',
+    ramp0: '#f4ee5a',
+    ramp1: '#fca636',
+    ramp2: '#e8706a',
+    ramp3: '#b85fc4',
   },
 } as const;
 
 /** Colours for the runs of one report; a seventh run begins again, and is told apart by its dashes. */
 export const RUN_COLOURS = 6;
+
+/**
+ * Colours between which those of layers lie, in order: the perceptually uniform ramp `plasma`, whose lightness changes steadily, so
+ * that it reads in every kind of colour vision; each scheme has the part that its cards contrast with.
+ */
+export const RAMP = ['ramp0', 'ramp1', 'ramp2', 'ramp3'] as const;
 
 const properties = (colours: Readonly<Record<string, string>>): string =>
   Object.entries(colours)
@@ -62,8 +72,9 @@ h1{font-size:28px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}
 h2{font-size:21px;line-height:1.3;margin:40px 0 4px}
 h3{font-size:15px;line-height:1.35;font-weight:600;margin:0 0 8px}
 p{margin:0 0 12px;max-width:75ch}
-.note,caption{color:var(--soft);font-size:14px}
-caption{text-align:left;padding-bottom:8px}
+figure{margin:0}
+.note,figcaption{color:var(--soft);font-size:14px}
+figcaption{padding-bottom:8px;max-width:100ch}
 .cards,.grid{display:grid;gap:16px;margin:16px 0}
 .cards{grid-template-columns:repeat(auto-fit,minmax(128px,1fr))}
 .grid{grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr))}
@@ -77,7 +88,8 @@ th{font-weight:600}
 td.number,th.number{text-align:right;padding-right:0;padding-left:16px}
 td.number{white-space:nowrap}
 td.best{font-weight:700}
-th code{white-space:nowrap}
+.settings td{overflow-wrap:anywhere;min-width:9ch}
+th code{overflow-wrap:break-word}
 details{margin-top:8px}
 summary{cursor:pointer;color:var(--soft);font-size:13px}
 details table{margin-top:6px;font-size:13px}
@@ -89,6 +101,9 @@ svg.square{max-width:420px}
 .line{fill:none;stroke:var(--ink);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .faint{fill:none;stroke:var(--ink);stroke-width:1;opacity:.28}
 .dot{fill:var(--ink);stroke:var(--card);stroke-width:1.5}
+.ring{fill:none;stroke:var(--ink);stroke-width:1.5}
+.leader{fill:none;stroke:var(--ink);stroke-width:1;opacity:.6}
+.end{fill:var(--text);font-size:11px;font-variant-numeric:tabular-nums}
 .ideal{stroke:var(--soft);stroke-width:1;stroke-dasharray:4 4}
 .mark{fill:var(--run0);opacity:.45}
 .wanted{fill:var(--wanted)}
@@ -96,8 +111,10 @@ svg.square{max-width:420px}
 .seen.outside{fill:var(--warn)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;margin:12px 0;padding:0;font-size:14px}
 .legend li{display:flex;align-items:center;gap:7px;min-width:0;overflow-wrap:anywhere}
+.run{display:flex;align-items:center;gap:8px}
 .swatch{flex:none;width:26px;height:10px}
-.ramp{flex:none;width:90px;height:9px;border-radius:5px;background:linear-gradient(90deg,var(--rampA),var(--rampB))}
+.rows{flex-direction:column}
+.rows li{align-items:baseline}
 .confusion td,.confusion th{padding:8px 14px;text-align:center;border:0}
 .confusion tbody th{text-align:right}
 .confusion .right,.confusion .wrong{border-radius:6px;border:2px solid var(--card);min-width:84px}
@@ -110,5 +127,6 @@ svg.square{max-width:420px}
 .status.in{color:var(--good)}
 .status.out{color:var(--warn)}
 ${runs}
+@media (max-width:600px){th,td{padding-right:8px}td.number,th.number{padding-left:8px}.confusion td,.confusion th{padding:8px 6px;overflow-wrap:anywhere}.confusion .right,.confusion .wrong{min-width:56px}}
 @media print{body{background:#fff}.card{break-inside:avoid}details{display:none}}
 `;
