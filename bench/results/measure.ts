@@ -148,11 +148,13 @@ export async function measureSecured({ run, id }: Trained, options: SecureOption
       ...(options.maxLength === undefined ? [] : ['--max-length', String(options.maxLength)]),
       ...['--plan', plan, '--threads', String(threads), '--out', bundles],
     ];
+    const exported = await runJson(exporting, within);
     const predicting = [
       ...['train-distill', 'evaluate', run.folder, ...evaluationFlags(task)],
+      // texts longer than any calibrated one are cut; the float model is asked the same
+      ...['--max-length', String(exported['longest'])],
       ...['--threads', String(threads), '--predictions', float],
     ];
-    await runJson(exporting, within);
     await runJson(predicting, within);
     for (const path of missing) {
       const evaluating = [

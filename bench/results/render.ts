@@ -89,7 +89,7 @@ function meanDifferences(runs: readonly Run[], measured: Measured): string[] {
   const students = runs.filter(
     (run) => run.variant === 'student' && (!run.optional || measured.model(run) !== undefined),
   );
-  return [...new Set(students.map(labelOf))].map((label) => {
+  return [...new Set(students.map(labelOf))].flatMap((label) => {
     const tasks = FIVE.map((task) => {
       const own = students.filter((run) => labelOf(run) === label && run.task === task);
       const found = own.flatMap((run) => difference(measured, run) ?? []);
@@ -97,6 +97,9 @@ function meanDifferences(runs: readonly Run[], measured: Measured): string[] {
     });
     const missing = tasks.filter(({ found, of }) => of === 0 || found.length < of).map(({ task }) => task);
     const present = tasks.filter(({ found }) => found.length > 0);
+    // An optional row of some tasks only is compared with others on the same tasks, below.
+    const asked = students.some((run) => labelOf(run) === label && !run.optional);
+    if (!asked && present.length < FIVE.length) return [];
     if (present.length === 0) return `- ${label}: ${NOT_RUN}`;
     const value = mean(present.map(({ found }) => mean(found)));
     const honest = missing.length === 0 ? 'over the five tasks' : `over ${present.length} of the five tasks (not run in full: ${missing.join(', ')})`; // prettier-ignore
