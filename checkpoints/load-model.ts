@@ -1,4 +1,5 @@
 /** Reading a Hugging Face model folder: config.json, weights, tokeniser files. */
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../common/errors.ts';
 import { type ModelConfig, parseConfig } from '../model/config.ts';
@@ -37,9 +38,19 @@ export interface LoadOptions {
  * @throws InputError naming file, tensor or field, and the remedy
  */
 export async function loadModel(dir: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  // First the cheap check: a person should not wait for the weights to learn that a file is absent.
+  await requireFolder(dir);
+  // Then the cheap check: a person should not wait for the weights to learn that a file is absent.
   const tokenizerDir = await findTokenizer(dir, options.tokenizer);
   return { ...(await loadWeights(dir)), tokenizerDir };
+}
+
+const FOLDER_HINT = 'Give a Hugging Face model folder: config.json, model.safetensors, tokenizer files.';
+
+/** @throws InputError if there is no such folder */
+async function requireFolder(dir: string): Promise<void> {
+  const found = await stat(dir).catch(() => undefined);
+  if (found?.isDirectory() === true) return;
+  throw new InputError(`${dir}: ${found === undefined ? 'no such folder' : 'a file, no folder'}`, FOLDER_HINT);
 }
 
 /** The sets of files a tokeniser can be read from; the first that is there is used. */
@@ -47,6 +58,7 @@ const TOKENIZER_FILES = [['tokenizer.json', 'tokenizer_config.json'], ['vocab.tx
 
 async function findTokenizer(dir: string, given: string | undefined): Promise<string> {
   const folder = given ?? dir;
+  if (given !== undefined) await requireFolder(given);
   for (const set of TOKENIZER_FILES) {
     const found = await Promise.all(set.map((name) => exists(join(folder, name))));
     if (found.every(Boolean)) return folder;
@@ -77,10 +89,8 @@ export async function loadConfig(
   dir: string,
 ): Promise<{ config: ModelConfig; rawConfig: Readonly<Record<string, unknown>> }> {
   const file = join(dir, 'config.json');
-  const text = await readText(
-    file,
-    'Give a Hugging Face model folder: config.json, model.safetensors, tokenizer files.',
-  );
+  await requireFolder(dir);
+  const text = await readText(file, FOLDER_HINT);
   let json: unknown;
   try {
     json = JSON.parse(text);

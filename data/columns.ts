@@ -30,7 +30,8 @@ const LAYOUTS: readonly (readonly [text: string, pair?: string])[] = [
 /** The usual label columns, in order: GLUE's, then MNLI's, MRPC's, STS-B's and QQP's own. */
 const LABELS: readonly string[] = ['label', 'gold_label', 'Quality', 'score', 'is_duplicate'];
 
-const quoted = (names: readonly string[]): string =>
+/** Column names as a message lists them, long ones cut. */
+export const quoted = (names: readonly string[]): string =>
   names.map((name) => (name.length > 40 ? `'${name.slice(0, 40)}…'` : `'${name}'`)).join(', ');
 
 /**

@@ -1,6 +1,7 @@
 /** Labels of classification and regression data, as written in a file, and the numbers a model works with. */
 import { InputError } from '../common/errors.ts';
-import type { Dataset } from './read.ts';
+import { quoted } from './columns.ts';
+import { placeOf, type Dataset } from './read.ts';
 
 /** Class numbers are whole numbers without sign or leading zeros. */
 const CLASS_NUMBER = /^(0|[1-9][0-9]*)$/;
@@ -8,12 +9,16 @@ const MAX_CLASSES = 1000;
 /** Classes that a message names. */
 const NAMED = 20;
 
-/** File and line of an example, or its number where the data is in no file. */
-const placeOf = ({ source, places }: Dataset, i: number): string =>
-  places === undefined ? `${source}: example ${i + 1}` : `${source}, ${places[i]!}`;
-
-const noLabel = (data: Dataset, i: number): InputError =>
-  new InputError(`${placeOf(data, i)} has no label`, 'Name the column with --label-column.');
+function noLabel(data: Dataset, i: number): InputError {
+  const hint = 'Name it with --label-column; if the file has no header line, by number (--label-column 2).';
+  if (data.columns === undefined) return new InputError(`${placeOf(data, i)} has no label`, hint);
+  return data.columns.length === 0
+    ? new InputError(`${data.source}: plain text has no labels`, 'Give TSV, CSV, JSONL or Parquet with a column of labels.') // prettier-ignore
+    : new InputError(
+        `${data.source}: no column of a known name holds the label; columns: ${quoted(data.columns)}`,
+        hint,
+      );
+}
 
 /**
  * Class names found in the data, sorted: numbers by value, others by code unit. The order is the classes' numbering.

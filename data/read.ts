@@ -27,6 +27,8 @@ export interface Dataset {
   readonly examples: readonly Example[];
   /** Where each stands in the file: `line 7`, of Parquet `row 3`. */
   readonly places?: readonly string[];
+  /** Columns of the file, of plain text none; absent where the data is in no file. */
+  readonly columns?: readonly string[];
   /** SHA-256 (hex) of the file's bytes. */
   readonly hash: string;
   /** The file, or the part of a bundled task. */
@@ -34,6 +36,10 @@ export interface Dataset {
   /** Broken rows of the file that were left out, where its format's custom is to do so; absent: none. */
   readonly omitted?: number;
 }
+
+/** File and line of an example, or its number where the data is in no file. */
+export const placeOf = ({ source, places }: Pick<Dataset, 'source' | 'places'>, i: number): string =>
+  places === undefined ? `${source}: example ${i + 1}` : `${source}, ${places[i]!}`;
 
 /**
  * Reads examples in the format its extension names: .tsv (unquoted, as GLUE), .csv (quoted), .jsonl or .ndjson, .parquet,
@@ -50,10 +56,12 @@ export async function readExamples(file: string, options: ReadOptions = {}): Pro
       `Name the file by its format: ${Object.keys(PARSERS).join(', ')}, ${PARQUET}.`,
     );
   }
-  const { hash, found } = parse === undefined ? await fromParquet(file, options) : await fromText(file, parse, options);
+  const { hash, found, columns } =
+    parse === undefined ? await fromParquet(file, options) : await fromText(file, parse, options);
   if (found.length === 0)
     throw new InputError(`${file}: a header but no examples`, 'Give a file with at least one example.');
-  return { examples: found.map(({ example }) => example), places: found.map(({ place }) => place), hash, source: file };
+  const [examples, places] = [found.map(({ example }) => example), found.map(({ place }) => place)];
+  return { examples, places, columns, hash, source: file };
 }
 
 const PARQUET = '.parquet';
@@ -62,14 +70,17 @@ interface Placed {
   readonly example: Example;
   readonly place: string;
 }
-interface Read {
-  readonly hash: string;
+interface Found {
   readonly found: readonly Placed[];
+  readonly columns: readonly string[];
+}
+interface Read extends Found {
+  readonly hash: string;
 }
 
 async function fromText(file: string, parse: Parser, options: ReadOptions): Promise<Read> {
   const { text, hash } = await readText(file);
-  return { hash, found: parse(text, file, options) };
+  return { hash, ...parse(text, file, options) };
 }
 
 async function fromParquet(file: string, options: ColumnOptions): Promise<Read> {
@@ -90,10 +101,10 @@ async function fromParquet(file: string, options: ColumnOptions): Promise<Read> 
       `row ${i + 1}`,
     ),
   );
-  return { hash, found };
+  return { hash, found, columns: table.names };
 }
 
-type Parser = (text: string, file: string, options: ReadOptions) => Placed[];
+type Parser = (text: string, file: string, options: ReadOptions) => Found;
 
 const PARSERS: Readonly<Record<string, Parser>> = {
   '.tsv': (text, file, options) => fromRows(parseTsv(text, file, options.onBrokenRow), file, options),
@@ -103,7 +114,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   '.txt': fromLines,
 };
 
-function fromLines(text: string, file: string, options: ColumnOptions): Placed[] {
+function fromLines(text: string, file: string, options: ColumnOptions): Found {
   const named = options.textColumn ?? options.pairColumn ?? options.labelColumn;
   if (named !== undefined) {
     throw new InputError(
@@ -111,10 +122,10 @@ function fromLines(text: string, file: string, options: ColumnOptions): Placed[]
       'Leave the column options out, or use TSV, CSV or JSONL.',
     );
   }
-  return splitLines(text).map((line, i) => checked({ text: line }, file, `line ${i + 1}`));
+  return { columns: [], found: splitLines(text).map((line, i) => checked({ text: line }, file, `line ${i + 1}`)) };
 }
 
-function fromRows(rows: Rows, file: string, options: ReadOptions): Placed[] {
+function fromRows(rows: Rows, file: string, options: ReadOptions): Found {
   const first = rows[0]!.cells;
   const named = options.textColumn ?? options.pairColumn ?? options.labelColumn;
   const headerless =
@@ -130,7 +141,7 @@ function fromRows(rows: Rows, file: string, options: ReadOptions): Placed[] {
   const columns = headerless ? headerlessColumns(names, first, options, file) : chooseColumns(names, options, file);
   const at = (name: string | undefined): number => (name === undefined ? -1 : names.indexOf(name));
   const [text, pair, label] = [at(columns.text), at(columns.pair), at(columns.label)];
-  return rows.slice(headerless ? 0 : 1).flatMap(({ line, cells }) => {
+  const found = rows.slice(headerless ? 0 : 1).flatMap(({ line, cells }) => {
     if (options.onBrokenRow !== undefined && cells[text]!.trim() === '') {
       options.onBrokenRow(line);
       return [];
@@ -142,6 +153,7 @@ function fromRows(rows: Rows, file: string, options: ReadOptions): Placed[] {
     };
     return [checked(example, file, `line ${line}`)];
   });
+  return { columns: names, found };
 }
 
 function headerlessColumns(
@@ -155,10 +167,11 @@ function headerlessColumns(
   return chooseColumns(names, { ...options, textColumn, labelColumn: options.labelColumn ?? COLA_COLUMNS.label }, file);
 }
 
-function fromJsonl(text: string, file: string, options: ColumnOptions): Placed[] {
+function fromJsonl(text: string, file: string, options: ColumnOptions): Found {
   const rows = parseJsonl(text, file);
-  const columns = chooseColumns(Object.keys(rows[0]!.object), options, file);
-  return rows.map(({ line, object }) => {
+  const names = Object.keys(rows[0]!.object);
+  const columns = chooseColumns(names, options, file);
+  const placed = rows.map(({ line, object }) => {
     const value = (name: string): unknown => {
       if (Object.hasOwn(object, name)) return object[name];
       throw new InputError(
@@ -189,6 +202,7 @@ function fromJsonl(text: string, file: string, options: ColumnOptions): Placed[]
       `line ${line}`,
     );
   });
+  return { columns: names, found: placed };
 }
 
 /** @throws InputError naming file and place */

@@ -1,7 +1,8 @@
 import { CsvError, parse } from 'csv-parse/sync';
 import { InputError } from '../common/errors.ts';
+import { csvLines } from './csv-lines.ts';
 
-/** One record of a data file: the line it stands on (in CSV, ends on) and its cells. */
+/** One record of a data file: the line it begins on and its cells. */
 export interface Row {
   readonly line: number;
   readonly cells: readonly string[];
@@ -44,18 +45,15 @@ export function parseTsv(text: string, file: string, onBrokenRow?: (line: number
  */
 export function parseCsv(text: string, file: string): Rows {
   const remedy = 'Quote cells that hold commas, quotes or newlines; double a quote inside.';
+  const { starts, broken } = csvLines(text);
+  if (broken !== undefined) throw new InputError(`${file}, line ${broken.line}: ${broken.what}`, remedy);
   let rows: Rows;
   try {
-    const records = parse(text, {
-      info: true,
-      record_delimiter: ['\r\n', '\n'],
-      relax_column_count: true,
-    }) as unknown as { record: string[]; info: { lines: number } }[];
-    rows = records.map(({ record, info }) => ({ line: info.lines, cells: record }));
+    const records = parse(text, { record_delimiter: ['\r\n', '\n'], relax_column_count: true }) as string[][];
+    rows = records.map((cells, i) => ({ line: starts[i]!, cells }));
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
-    const line = typeof error['lines'] === 'number' ? `, line ${error['lines']}` : '';
-    throw new InputError(`${file}${line}: ${error.message}`, remedy);
+    throw new InputError(`${file}: ${error.message}`, remedy);
   }
   const width = rows[0]?.cells.length ?? 0;
   return rows.filter(({ line, cells }) => {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadModel, requireHead, sha256 } from '../../checkpoints/index.ts';
+import { loadWeights, requireHead, sha256 } from '../../checkpoints/index.ts';
 import { exportOnnx } from '../../engine/export-onnx.ts';
 import { writeWhole } from './evaluate.ts';
 import { printResult } from './training.ts';
@@ -10,7 +10,7 @@ interface OnnxFlags {
 }
 
 async function onnx(dir: string, flags: OnnxFlags): Promise<void> {
-  const model = await loadModel(dir);
+  const model = await loadWeights(dir);
   requireHead(model, dir);
   const bytes = exportOnnx(model.config, model.tensors);
   await writeWhole(flags.out, bytes);

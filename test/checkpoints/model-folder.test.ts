@@ -159,6 +159,16 @@ describe('loadModel', () => {
     await expect(loadModel(folder, { tokenizer: tokenizerDir })).rejects.toThrow(InputError);
   });
 
+  it('refuses a path that is no folder as that, not for what is not in it', async () => {
+    const absent = join(dir, 'nope');
+    for (const load of [loadModel, loadWeights]) {
+      await expect(load(absent)).rejects.toThrow(`${absent}: no such folder`);
+    }
+    const folder = await write(weights());
+    await expect(loadModel(folder, { tokenizer: absent })).rejects.toThrow(`${absent}: no such folder`);
+    await expect(loadModel(join(folder, 'config.json'))).rejects.toThrow('config.json: a file, no folder');
+  });
+
   it('reports an absent head, which evaluation and export refuse', async () => {
     const base = await loadWeights(await write(without('classifier', 'bert.pooler')));
     expect(base.missing).toEqual([

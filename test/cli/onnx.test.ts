@@ -13,7 +13,7 @@ import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 import { inProcess } from '../support/in-process.ts';
 
 let dir: string;
-const at = (name: string): string => join(dir, name);
+const at = (...names: string[]): string => join(dir, ...names);
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'onnx-'));
   mkdirSync(at('tokenizer'));
@@ -26,6 +26,14 @@ const onnx = async (...args: string[]): Promise<Record<string, unknown>> =>
   JSON.parse(await inProcess([addOnnx], ['onnx', ...args, '--json'])) as Record<string, unknown>;
 
 describe('train-distill onnx', () => {
+  it('needs no tokenizer, and says when there is no such folder', async () => {
+    const config = tinyConfig();
+    await saveModel(at('bare'), { config, tensors: tinyTensors(config), tokenizerDir: at('tokenizer'), dtype: 'F32' });
+    rmSync(at('bare', 'vocab.txt'));
+    expect(await onnx(at('bare'), '--out', at('bare.onnx'))).toMatchObject({ out: at('bare.onnx') });
+    await expect(onnx(at('nope'), '--out', at('x.onnx'))).rejects.toThrow(`${at('nope')}: no such folder`);
+  });
+
   it.each([
     ['softmax', 'gelu'],
     ['2quad', 'gelu_new'],

@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../common/errors.ts';
 import type { ColumnOptions } from '../../data/columns.ts';
-import type { Example } from '../../data/read.ts';
+import { labelsOf, targetsOf } from '../../data/labels.ts';
+import type { Dataset, Example } from '../../data/read.ts';
 import { readExamples } from '../../data/read.ts';
 
 let folder: string;
@@ -16,15 +17,12 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 let files = 0;
-async function read(
-  extension: string,
-  content: string | Uint8Array,
-  options?: ColumnOptions,
-): Promise<readonly Example[]> {
+async function load(extension: string, content: string | Uint8Array, options?: ColumnOptions): Promise<Dataset> {
   const file = join(folder, `${files++}${extension}`);
   writeFileSync(file, content);
-  return (await readExamples(file, options)).examples;
+  return readExamples(file, options);
 }
+const read = async (...given: Parameters<typeof load>): Promise<readonly Example[]> => (await load(...given)).examples;
 
 async function refusal(extension: string, content: string | Uint8Array, options?: ColumnOptions): Promise<InputError> {
   const error: unknown = await read(extension, content, options).catch((e: unknown) => e);
@@ -209,8 +207,11 @@ describe('malformed rows are refused with their line', () => {
     ['.csv', 'sentence,label\na,1\nb,1,2\n', 3, '3 cells where the first line has 2'],
     ['.csv', 'sentence,label\na,1\n\nb\n', 4, '1 cells where the first line has 2'],
     ['.csv', 'sentence\na\n\nb\n', 3, 'the text is empty'],
-    ['.csv', 'sentence,label\na,1\n"b,1\n', 3, 'Quote Not Closed'],
-    ['.csv', 'sentence,label\na"b",1\n', 2, 'Invalid Opening Quote'],
+    ['.csv', 'sentence,label\na,1\n"b,1\nc,1\nd,1\n', 3, 'the quotation that opens here is not closed'],
+    ['.csv', 'sentence,label\r\n"a\r\nb",1\r\n"c,1\r\n"d",1\r\n', 4, 'ends on line 5 the cell goes on'],
+    ['.csv', 'sentence,label\n"a"b,1\n', 2, 'after the quotation that opens here and ends the cell goes on'],
+    ['.csv', 'sentence,label\na"b",1\n', 2, 'a quotation mark within an unquoted cell'],
+    ['.csv', 'sentence,label\n"a\n\nb",1\n"c\n,d",1,2\n', 5, '3 cells where the first line has 2'],
     ['.jsonl', '{"text": "a"}\n\n{"text": "b"}\n', 2, 'the line is empty'],
     ['.jsonl', '{"text": "a"}\n{"text": \n', 2, 'not JSON'],
     ['.jsonl', '{"text": "a"}\n["b"]\n', 2, 'not a JSON object'],
@@ -233,6 +234,43 @@ describe('malformed rows are refused with their line', () => {
       { text: 'a\n\nb', label: '1' },
       { text: 'c', label: '2' },
     ]);
+  });
+
+  it('CSV rows stand on the line they begin on, whatever their cells hold', async () => {
+    const content = fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r\n', 'é') });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(content, { minLength: 1, maxLength: 6 }),
+        fc.constantFrom('\n', '\r\n'),
+        async (cells, end) => {
+          const written = cells.map((c) => `"x${c.replaceAll('"', '""')}",1${end}`);
+          const { places, examples } = await load('.csv', `sentence,label${end}${written.join('')}`);
+          expect(examples.map((example) => example.text)).toEqual(cells.map((c) => `x${c}`));
+          // The header's line, and all line ends before.
+          const line = (i: number): number => 2 + written.slice(0, i).join('').split('\n').length - 1;
+          expect(places).toEqual(cells.map((_, i) => `line ${line(i)}`));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('labels that no column holds: the columns there are', async () => {
+    for (const [extension, content] of [
+      ['.tsv', 'text\ttopic\na\t1\n'],
+      ['.csv', 'text,topic\na,1\n'],
+      ['.jsonl', '{"text": "a", "topic": "1"}\n'],
+    ] as const) {
+      const data = await load(extension, content);
+      const refused = expect.objectContaining({
+        message: `${data.source}: no column of a known name holds the label; columns: 'text', 'topic'`,
+        hint: expect.stringContaining('--label-column') as string,
+      }) as Error;
+      expect(() => labelsOf(data)).toThrow(refused);
+      expect(() => targetsOf(data, ['0', '1'], false)).toThrow(refused);
+    }
+    const plain = await load('.txt', 'a\nb\n');
+    expect(() => labelsOf(plain)).toThrow(`${plain.source}: plain text has no labels`);
   });
 
   it('JSON numbers and booleans are labels', async () => {
