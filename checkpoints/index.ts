@@ -28,3 +28,4 @@ export {
   runRecordJson,
   writeRunRecord,
 } from './run-record.ts';
+export { MAX_LENGTH, trainedLength } from './trained-length.ts';

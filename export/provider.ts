@@ -21,6 +21,8 @@ export interface ExportOptions {
   /** Told to provider and client in their manifests. */
   readonly plan?: string;
   readonly measured?: Measured;
+  /** Whether the calibration texts were pairs. */
+  readonly pairs?: boolean;
   readonly tokenizerDir: string;
   readonly overwrite?: boolean;
 }

@@ -1,4 +1,5 @@
 /** Data sets made ready for training: token ids and numeric targets. */
+import { encodeAll } from '../data/encode.ts';
 import { targetsOf } from '../data/labels.ts';
 import type { Dataset } from '../data/read.ts';
 import type { Encoding, Tokenizer } from '../data/tokenizer.ts';
@@ -28,14 +29,7 @@ export function prepare(
     readonly needLabels: boolean;
   },
 ): Prepared {
-  const { maxLength } = options;
-  let truncated = 0;
-  const encodings = data.examples.map(({ text, pair }) => {
-    const whole = tokenizer.encode(text, pair, {});
-    if (whole.ids.length <= maxLength) return whole;
-    truncated++;
-    return tokenizer.encode(text, pair, { maxLength, truncation: 'longest_first' });
-  });
+  const { encodings, truncated } = encodeAll(data.examples, tokenizer, options.maxLength);
   const labelled = options.needLabels || data.examples.every(({ label }) => label !== undefined);
   const targets = labelled ? targetsOf(data, options.labels, options.regression) : undefined;
   return { encodings, targets, hash: data.hash, source: data.source, truncated };

@@ -2,9 +2,10 @@
 import type { Command } from 'commander';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { loadModel, requireHead } from '../../checkpoints/index.ts';
+import { loadModel, requireHead, trainedLength } from '../../checkpoints/index.ts';
 import { InputError, RefusedError } from '../../common/errors.ts';
-import { readExamples, type Example } from '../../data/read.ts';
+import { encodeAll } from '../../data/encode.ts';
+import { readExamples, type Dataset } from '../../data/read.ts';
 import { loadTaskPart } from '../../data/tasks.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
@@ -20,8 +21,10 @@ import type { Measured } from '../../export/bundle/format.ts';
 import { bucketOf } from '../../protocol/gates/padding.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { costByGate, costTable } from './costs.ts';
+import { fitName } from './names.ts';
 import { bucketList } from '../bucket-list.ts';
 import { addColumns, GLUE_HELP, numeric, TASK_HELP, type ColumnFlags } from '../train-distill/options.ts';
+import { onError } from '../ui/colour.ts';
 import { progress, type Progress } from '../ui/progress.ts';
 
 interface Flags extends ColumnFlags {
@@ -38,6 +41,7 @@ interface Flags extends ColumnFlags {
   readonly seed: number;
   readonly threads: number;
   readonly costLength?: number;
+  readonly gates: boolean;
   readonly overwrite: boolean;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -46,12 +50,11 @@ interface Flags extends ColumnFlags {
 const STAGES = { calibrate: 'Calibrating', plan: 'Fitting and planning', fold: 'Folding' } as const;
 
 /** Texts of the file, or of a task's training data. @throws InputError unless exactly one is given, or it cannot be read */
-async function calibrationTexts(flags: Flags): Promise<readonly Example[]> {
+function calibrationTexts(flags: Flags): Promise<Dataset> {
   const { calibrate, task, glue } = flags;
   if ((calibrate === undefined) === (task === undefined))
     throw new InputError('give either --calibrate or --task', 'Calibrate on texts like those to be served.');
-  const data = task === undefined ? readExamples(calibrate!, flags) : loadTaskPart(task, 'train', { folder: glue });
-  return (await data).examples;
+  return task === undefined ? readExamples(calibrate!, flags) : loadTaskPart(task, 'train', { folder: glue });
 }
 
 async function run(dir: string, flags: Flags): Promise<void> {
@@ -68,7 +71,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
   for (const warning of model.warnings) if (!flags.quiet) process.stderr.write(`${warning}\n`);
 
   const tokenizer = await loadTokenizer(model.tokenizerDir);
-  const texts = await calibrationTexts(flags);
+  const data = await calibrationTexts(flags);
   const positions = model.config.max_position_embeddings;
   if (flags.maxLength !== undefined && flags.maxLength > positions)
     throw new InputError(`--max-length ${flags.maxLength}: the model has ${positions} positions`, `Give at most ${positions}.`); // prettier-ignore
@@ -79,8 +82,10 @@ async function run(dir: string, flags: Flags): Promise<void> {
       `--hide-length ${largest}: the model has ${positions} positions`,
       `Give at most ${positions}.`,
     );
-  const cut = { maxLength: flags.maxLength ?? largest ?? positions, truncation: 'longest_first' } as const;
-  const encodings = texts.map((e) => tokenizer.encode(e.text, e.pair, cut));
+  const maxLength = flags.maxLength ?? largest ?? (await trainedLength(dir, positions));
+  const { encodings, truncated } = encodeAll(data.examples, tokenizer, maxLength);
+  if (truncated > 0 && !flags.quiet)
+    process.stderr.write(onError.yellow(`${data.source}: ${truncated} of ${encodings.length} texts cut to ${maxLength} tokens\n`)); // prettier-ignore
   const chosen = sample(encodings, flags.calibrateSize, flags.seed, flags.maxLength);
 
   const engine = createEngine({ threads: flags.threads });
@@ -97,7 +102,9 @@ async function run(dir: string, flags: Flags): Promise<void> {
   const missed = missedFits(compiled.plan, plan);
   if (!flags.quiet)
     for (const { wire, error, tolerance } of missed)
-      process.stderr.write(`  fit of ${wire}: error ${error.toExponential(1)}, wanted ${tolerance.toExponential(0)}\n`);
+      process.stderr.write(
+        `  fit of ${fitName(wire)}: error ${error.toExponential(1)}, wanted ${tolerance.toExponential(0)}\n`,
+      );
   const check = progress('Measuring the error', flags.quiet);
   const measured = await fidelity({
     engine,
@@ -113,6 +120,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
     labels,
     plan: flags.plan,
     measured,
+    pairs: data.examples.some(({ pair }) => pair !== undefined),
     tokenizerDir: model.tokenizerDir,
     overwrite: flags.overwrite,
   });
@@ -129,6 +137,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
       plan: flags.plan,
       guard: flags.guard,
       calibrated: chosen.encodings.length,
+      ...(truncated > 0 ? { truncated } : {}),
       shortest: program.shortest,
       longest: program.longest,
       ...(program.buckets && { buckets: program.buckets }),
@@ -141,7 +150,7 @@ async function run(dir: string, flags: Flags): Promise<void> {
     process.stdout.write(`${JSON.stringify(result)}\n`);
   } else {
     process.stdout.write(
-      `${costTable(costs)}\n${flags.out}: ${program.shortest} to ${program.longest} tokens, ` +
+      `${costTable(costs, flags.gates)}\n${flags.out}: ${program.shortest} to ${program.longest} tokens, ` +
         `calibrated on ${chosen.encodings.length} texts, ${labels.length} label${labels.length === 1 ? '' : 's'}\n${errorLine(measured)}\n` +
         `Give every role only its own folder. The assistant must never get party0, party1 or provider.\n`,
     );
@@ -169,7 +178,7 @@ async function stages(
         end();
         now = { stage, bar: progress(STAGES[stage], quiet) };
       }
-      now.bar.update(done, total, note);
+      now.bar.update(done, total, note && fitName(note));
     });
     end();
     return compiled;
@@ -206,7 +215,7 @@ export function addExport(program: Command): void {
     .option('--no-guard', 'answer also where a value left its calibrated range, at random: for comparisons only')
     .option(
       '--max-length <n>',
-      'longest legal text in tokens (default: the longest calibrated)',
+      'cut longer texts, and refuse an export whose longest is shorter (default: cut at the length the student was trained at, as its run.json says, else 128)',
       positive('--max-length'),
     )
     .option(
@@ -222,6 +231,7 @@ export function addExport(program: Command): void {
       'tokens of the text whose cost is printed (default: the median)',
       positive('--cost-length'),
     )
+    .option('--gates', 'print the cost of every sort of wire, not of every kind of gate', false)
     .option('--overwrite', 'replace the folder', false)
     .option('--json', 'print the result as one JSON object on standard output', false)
     .option('--quiet', 'no progress on standard error', false)
@@ -234,6 +244,11 @@ Examples:
   export-shares runs/student --calibrate pairs.csv --text-column question --pair-column passage --out bundles
   export-shares runs/student --task mrpc --glue GLUE --plan precise --out bundles
   export-shares runs/student --calibrate texts.txt --calibrate-size 1000 --max-length 128 --out bundles --json
+
+The longest legal text is the longest calibrated one: nothing is known of the ranges of longer ones. A student calibrated on pairs
+answers pairs, one calibrated on single texts single texts.
+
+Exit codes: 0 done, 2 bad input or file, 3 refused (a model the suite cannot run, a folder that exists), 1 anything else.
 `,
     )
     .action(run);

@@ -1,6 +1,7 @@
 /** What a program costs, kind of gate by kind of gate. */
 import { programCost } from '../../protocol/cost.ts';
 import type { Program } from '../../protocol/program.ts';
+import { table } from '../ui/table.ts';
 
 export interface CostRow {
   /** Block and op, e.g. `attention scores · open`. */
@@ -63,26 +64,48 @@ export function costByGate(program: Program, tokens: number): Costs {
 
 const bytes = (n: number): string =>
   n === 0 ? '' : n >= 1e6 ? `${(n / 1e6).toFixed(2)} MB` : `${(n / 1e3).toFixed(1)} kB`;
-const count = (n: number): string => (n === 0 ? '' : `${(n / 1e6).toFixed(1)} M`);
+const count = (n: number): string =>
+  n === 0 ? '' : n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : `${(n / 1e3).toFixed(1)} k`;
 
-/** What every kind of wire costs, as a table for people. */
-export function costTable({ tokens, rows, total }: Costs): string {
-  const head = ['wire', 'gate', 'gates', 'ring', 'opened', 'dealt', 'multiply-adds'];
+/** Rows of one kind of gate in one, in the order of what is dealt. */
+function byKind(rows: readonly CostRow[]): CostRow[] {
+  const kinds = new Map<string, CostRow>();
+  for (const row of rows) {
+    const sum = kinds.get(row.op);
+    kinds.set(row.op, {
+      part: row.op,
+      op: row.op,
+      gates: row.gates + (sum?.gates ?? 0),
+      rings: [Math.min(row.rings[0], sum?.rings[0] ?? row.rings[0]), Math.max(row.rings[1], sum?.rings[1] ?? 0)],
+      openedBytes: row.openedBytes + (sum?.openedBytes ?? 0),
+      dealtBytes: row.dealtBytes + (sum?.dealtBytes ?? 0),
+      multiplyAdds: row.multiplyAdds + (sum?.multiplyAdds ?? 0),
+    });
+  }
+  return [...kinds.values()].toSorted((a, b) => b.dealtBytes - a.dealtBytes || b.openedBytes - a.openedBytes);
+}
+
+/** What every kind of gate costs, or with `wires` every sort of wire, as a table for people. */
+export function costTable({ tokens, rows, total }: Costs, wires = false): string {
   const ring = ([lo, hi]: readonly [number, number]): string => (lo === hi ? `${lo}` : `${lo}–${hi}`);
-  const body = rows.map((r) => [
-    r.part,
-    r.op,
+  const cells = (r: CostRow): string[] => [
+    ...(wires ? [r.part, r.op] : [r.op]),
     String(r.gates),
     ring(r.rings),
     bytes(r.openedBytes),
     bytes(r.dealtBytes),
     count(r.multiplyAdds),
-  ]);
-  const sum = ['total', `${total.rounds} rounds`, '', '', bytes(total.openedBytes), bytes(total.dealtBytes), count(total.multiplyAdds)]; // prettier-ignore
-  const table = [head, ...body, sum];
-  const widths = head.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-  const lines = table.map((row) => row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ')); // prettier-ignore
-  lines.splice(1, 0, '-'.repeat(lines[0]!.length));
-  lines.splice(-1, 0, '-'.repeat(lines[0]!.length));
-  return `One text of ${tokens} tokens: sent by each party (opened), to party 1 by the assistant (dealt), ${bytes(total.clientBytes)} from the client to each party\n${lines.join('\n')}`;
+  ];
+  const lines = table(
+    [...(wires ? ['wire'] : []), 'gate', 'gates', 'ring', 'opened', 'dealt', 'multiply-adds'],
+    (wires ? rows : byKind(rows)).map(cells),
+    {
+      left: wires ? 2 : 1,
+      foot: ['total', ...(wires ? [''] : []), '', '', bytes(total.openedBytes), bytes(total.dealtBytes), count(total.multiplyAdds)], // prettier-ignore
+    },
+  );
+  const head =
+    `One text of ${tokens} token${tokens === 1 ? '' : 's'}: ${total.rounds} rounds; sent by each party (opened), to party 1 by the\n` +
+    `assistant (dealt), ${bytes(total.clientBytes)} from the client to each party`;
+  return `${head}\n\n${lines.join('\n')}${wires ? '' : '\n--gates prints every sort of wire'}`;
 }

@@ -1,32 +1,29 @@
 /** `--ahead` of `local` and `evaluate`: everything the texts need is dealt before the first is asked, as `deal` would. */
 import { join } from 'node:path';
-import type { Example } from '../../data/read.ts';
-import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { readBundle } from '../../export/bundle.ts';
+import type { ClientProgram } from '../../export/bundle/format.ts';
 import { bucketOf } from '../../protocol/gates/padding.ts';
 import { assistantModel } from '../../runtime/role/assistant.ts';
 import { checkRoom, dealAhead, dealSize, keeperKey } from '../../runtime/role/deal-ahead.ts';
 import { servingCertificates, type Deployment } from '../../runtime/transport/deployment.ts';
 import { progress } from '../ui/progress.ts';
-import { sessionsOf, tokenise } from './asker.ts';
+import type { Question } from '../../runtime/client/ask.ts';
+import { sessionsOf } from './asker.ts';
 
 /** Seconds: longer than any run. */
 const LIFETIME = 30 * 86_400;
 
-/** Deals for the sessions of `examples` into `dir`, and returns the folder with each role's stock. */
+/** Deals for the sessions of `texts` into `dir`, and returns the folder with each role's stock. */
 export async function dealForTexts(
   bundles: string,
-  examples: readonly Example[],
-  { batch, truncate }: { readonly batch: number; readonly truncate: boolean },
+  client: ClientProgram,
+  texts: readonly Question[],
+  batch: number,
   deployment: Deployment,
   dir: string,
 ): Promise<string> {
-  const [bundle, client] = await Promise.all([
-    readBundle(join(bundles, 'assistant'), 'assistant'),
-    readBundle(join(bundles, 'client'), 'client'),
-  ]);
-  const texts = tokenise(await loadTokenizer(client.tokenizerDir), client.client.longest, examples, truncate);
-  const buckets = client.client.padding?.buckets;
+  const bundle = await readBundle(join(bundles, 'assistant'), 'assistant');
+  const buckets = client.padding?.buckets;
   const sessions = sessionsOf(texts, batch, buckets).map((session) =>
     session.map(({ ids }) => bucketOf(ids.length, buckets)),
   );

@@ -1,9 +1,5 @@
-/** A client of a deployment: tokenises, asks, keeps a few sessions under way and gives answers in order. */
-import type { Example } from '../../data/read.ts';
-import { loadTokenizer } from '../../data/tokenizer-files.ts';
-import type { Encoding, Tokenizer } from '../../data/tokenizer.ts';
-import { Failure, RefusedError } from '../../common/errors.ts';
-import { readBundle } from '../../export/bundle.ts';
+/** A client of a deployment: asks, keeps a few sessions under way and gives answers in order. */
+import type { ClientBundle } from '../../export/bundle.ts';
 import { bucketOf } from '../../protocol/gates/padding.ts';
 import type { Decoded } from '../../runtime/client/answer.ts';
 import {
@@ -22,7 +18,6 @@ import { clientCertificates, connectParties, type ClientOptions } from '../../ru
 export const IN_FLIGHT = 3;
 
 export interface AskOptions extends ClientOptions {
-  readonly truncate: boolean;
   /** Texts that share a session; 1 if absent. */
   readonly batch?: number;
   readonly inFlight?: number;
@@ -68,32 +63,16 @@ export function sessionsOf<T extends { readonly ids: readonly number[] }>(
   return sessions;
 }
 
-/** A client with its tokeniser: asks texts, a few sessions at once, and answers in their order. */
+/** Asks texts, a few sessions at once, and answers in their order. */
 export class Asker {
   readonly model: ClientModel;
-  readonly #tokenizer: Tokenizer;
   readonly #options: AskOptions;
 
-  private constructor(model: ClientModel, tokenizer: Tokenizer, options: AskOptions) {
-    this.model = model;
-    this.#tokenizer = tokenizer;
-    this.#options = options;
-  }
-
-  /** @throws Failure naming what is wrong with bundle, tokeniser or key */
-  static async open(bundleDir: string, options: AskOptions): Promise<Asker> {
-    const bundle = await readBundle(bundleDir, 'client');
-    const tokenizer = await loadTokenizer(bundle.tokenizerDir);
+  /** @throws Failure naming what is wrong with the key */
+  constructor({ manifest, client }: ClientBundle, options: AskOptions) {
     clientCertificates(options);
-    return new Asker(clientModel(bundle.manifest, bundle.client), tokenizer, options);
-  }
-
-  /**
-   * Token ids of every text, before anything is asked.
-   * @throws RefusedError naming the first text that is too long
-   */
-  tokenise(examples: readonly Example[]): Question[] {
-    return tokenise(this.#tokenizer, this.model.program.longest, examples, this.#options.truncate);
+    this.model = clientModel(manifest, client);
+    this.#options = options;
   }
 
   /** One session, the index-th. */
@@ -129,21 +108,4 @@ export class Asker {
       yield* told;
     }
   }
-}
-
-/** Token ids of every text. @throws RefusedError naming the text that is too long, unless `truncate`. */
-export function tokenise(
-  tokenizer: Tokenizer,
-  maxLength: number,
-  examples: readonly Example[],
-  truncate: boolean,
-): Encoding[] {
-  return examples.map(({ text, pair }, i) => {
-    try {
-      return tokenizer.encode(text, pair, { maxLength, truncation: truncate ? 'longest_first' : 'refuse' });
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      throw new RefusedError(`text ${i + 1}: ${error.message}`, `${error.hint} (--truncate)`);
-    }
-  });
 }

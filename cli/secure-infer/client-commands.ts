@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { InputError } from '../../common/errors.ts';
-import type { Example } from '../../data/read.ts';
+import { readBundle, type ClientBundle } from '../../export/bundle.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import type { Decoded } from '../../runtime/client/answer.ts';
 import { WithheldError, type Question } from '../../runtime/client/ask.ts';
@@ -10,6 +10,7 @@ import { seededReference } from '../../runtime/memory.ts';
 import { MAX_TEXTS } from '../../runtime/role/admission.ts';
 import { readDeployment } from '../../runtime/transport/deployment.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
+import { counted } from '../ui/figures.ts';
 import { progress } from '../ui/progress.ts';
 import { dealForTexts } from './ahead.ts';
 import { Asker, IN_FLIGHT, type SessionCost } from './asker.ts';
@@ -17,13 +18,13 @@ import { LocalRoles } from './local-roles.ts';
 import {
   batchSize,
   deploymentFile,
-  questions,
   wholeNumber,
   withQuestions,
   withWaits,
   type QuestionOptions,
   type Waits,
 } from './options.ts';
+import { questions, tokenisedFor } from './texts.ts';
 import { writeClient } from './transcript.ts';
 import { onError, onOutput } from '../ui/colour.ts';
 
@@ -77,7 +78,7 @@ export async function answerAll(
   withheld: (index: number) => void,
 ): Promise<number> {
   const quiet = all.length === 1;
-  const bar = progress(`Asking ${all.length} texts in secret`, quiet);
+  const bar = progress(`Asking ${counted(all.length, 'text')} in secret`, quiet);
   const start = performance.now();
   const sessions = new Set<SessionCost>();
   let done = 0;
@@ -92,13 +93,13 @@ export async function answerAll(
       bar.update(++done, all.length);
     }
   } catch (error) {
-    bar.fail(`failed after ${done} of ${all.length} texts`);
+    bar.fail(`failed after ${done} of ${counted(all.length, 'text')}`);
     throw error;
   }
   const seconds = (performance.now() - start) / 1000;
   const latency = [...sessions].reduce((sum, session) => sum + session.seconds, 0) / sessions.size;
   const figures = `${(all.length / seconds).toFixed(2)} texts/s, ${latency.toFixed(2)} s a session`;
-  bar.succeed(`${done - refused} texts answered${refused === 0 ? '' : `, ${refused} withheld`}: ${figures}`);
+  bar.succeed(`${counted(done - refused, 'text')} answered${refused === 0 ? '' : `, ${refused} withheld`}: ${figures}`);
   return refused;
 }
 
@@ -107,14 +108,17 @@ function tellWithheld(refused: number, all: readonly Question[]): void {
   if (refused === 0) return;
   const error = new WithheldError();
   if (all.length === 1) throw error;
-  process.stderr.write(`${refused} of ${all.length} answers were withheld: ${error.hint}\n`);
+  process.stderr.write(
+    `${refused} of ${all.length} answers ${refused === 1 ? 'was' : 'were'} withheld: ${error.hint}\n`,
+  );
 }
 
-/** Runs `use`, which asks `examples`, with the three roles on this host; they end with it, and it ends with them. */
+/** Runs `use`, which asks `all`, with the three roles on this host; they end with it, and it ends with them. */
 export async function withLocal(
   bundles: string,
+  client: ClientBundle,
   options: LocalCommandOptions,
-  examples: readonly Example[],
+  all: readonly Question[],
   use: (asker: Asker) => Promise<void>,
 ): Promise<void> {
   const { seed, transcript, batch } = options;
@@ -137,8 +141,7 @@ export async function withLocal(
     bundles,
     start,
     ...(options.ahead === true && {
-      stock: (deployment, dir) =>
-        dealForTexts(bundles, examples, { batch, truncate: options.truncate === true }, deployment, dir),
+      stock: (deployment, dir) => dealForTexts(bundles, client.client, all, batch, deployment, dir),
     }),
     timeout: options.timeout,
     patience: options.patience,
@@ -149,12 +152,11 @@ export async function withLocal(
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   try {
-    const asker = await Asker.open(join(bundles, 'client'), {
+    const asker = new Asker(client, {
       deployment: roles.deployment,
       identity: roles.identity,
       timeout: options.timeout,
       patience: options.patience,
-      truncate: options.truncate === true,
       inFlight: options.inFlight,
       batch,
       ...(seed === undefined ? {} : { reference: seededReference }),
@@ -169,9 +171,10 @@ export async function withLocal(
 }
 
 async function local(bundles: string, options: LocalCommandOptions): Promise<void> {
-  const examples = await questions(options);
-  await withLocal(bundles, options, examples, async (asker) => {
-    const all = asker.tokenise(examples);
+  const texts = await questions(options);
+  const client = await readBundle(join(bundles, 'client'), 'client');
+  const all = await tokenisedFor(client, texts, options.truncate === true);
+  await withLocal(bundles, client, options, all, async (asker) => {
     const each: Each = (answer, session, index) => {
       if (options.transcript !== undefined)
         writeClient(options.transcript, index, { ...all[index]!, logits: answer.logits });
@@ -186,32 +189,29 @@ async function local(bundles: string, options: LocalCommandOptions): Promise<voi
 }
 
 async function ask(options: AskCommandOptions): Promise<void> {
-  const examples = await questions(options);
-  const asker = await remote(options);
-  const all = asker.tokenise(examples);
+  const texts = await questions(options);
+  const client = await readBundle(options.bundle, 'client');
+  const all = await tokenisedFor(client, texts, options.truncate === true);
+  const asker = await remote(client, options);
   const each: Each = (answer, session) => print(answer, session, options.json);
   tellWithheld(await answerAll(asker, all, each, () => printWithheld(options.json)), all);
 }
 
-async function remote(options: AskCommandOptions): Promise<Asker> {
+async function remote(client: ClientBundle, options: AskCommandOptions): Promise<Asker> {
   await loadKernels();
   const [identity, deployment] = await Promise.all([
     loadIdentity(options.keys),
     readDeployment(deploymentFile(options)),
   ]);
   const { timeout, patience, inFlight, batch } = options;
-  return Asker.open(options.bundle, {
-    deployment,
-    identity,
-    timeout,
-    patience,
-    inFlight,
-    batch,
-    truncate: options.truncate === true,
-  });
+  return new Asker(client, { deployment, identity, timeout, patience, inFlight, batch });
 }
 
-export const withFlight = (command: Command): Command =>
+const JSON_HELP =
+  'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes (with --batch: of the session, and texts, how many shared it); or withheld: true';
+
+/** How texts are asked; `json` says what --json prints. */
+export const withFlight = (command: Command, json = JSON_HELP): Command =>
   withWaits(command)
     .addOption(
       new Option('--batch <n>', `texts that share a session and its rounds, up to ${MAX_TEXTS}`)
@@ -219,10 +219,7 @@ export const withFlight = (command: Command): Command =>
         .default(1),
     )
     .addOption(new Option('--in-flight <n>', 'sessions under way at once').argParser(wholeNumber).default(IN_FLIGHT))
-    .option(
-      '--json',
-      'one JSON object a line: label, probabilities, logits (or score), rounds, sentBytes (with --batch: of the session, and texts, how many shared it); or withheld: true',
-    );
+    .option('--json', json);
 
 /** `local` and `ask`. */
 export function addClientCommands(program: Command): void {

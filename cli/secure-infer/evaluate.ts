@@ -1,26 +1,27 @@
 /** `secure-infer evaluate`: the metrics of secured (or interpreted) answers, and how far their logits are from the float model's. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { InputError, RefusedError } from '../../common/errors.ts';
+import { RefusedError } from '../../common/errors.ts';
 import { targetsOf } from '../../data/labels.ts';
-import type { Example } from '../../data/read.ts';
 import { taskInfo } from '../../data/tasks.ts';
+import type { Encoding } from '../../data/tokenizer.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { fixedPredict } from '../../export/clear.ts';
-import { readBundle } from '../../export/bundle.ts';
-import { loadProvider } from '../../export/provider.ts';
+import { readBundle, type ClientBundle } from '../../export/bundle.ts';
+import { loadProvider, type Provider } from '../../export/provider.ts';
 import { kernels } from '../../ring/index.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { WithheldError } from '../../runtime/client/ask.ts';
 import { measure } from '../../train/evaluate.ts';
 import { argmax } from '../../train/predict.ts';
+import { readPredictions } from '../../train/predictions.ts';
 import { taskScore } from '../../train/task-score.ts';
 import { addLabelledData, labelledData, type LabelledDataFlags } from '../train-distill/evaluate.ts';
+import { counted, figure, resultLine } from '../ui/figures.ts';
 import { progress } from '../ui/progress.ts';
-import { tokenise } from './asker.ts';
 import { answerAll, withFlight, withLocal, type LocalCommandOptions } from './client-commands.ts';
 import { wholeNumber } from './options.ts';
+import { textsOf, tokenise } from './texts.ts';
 
 interface EvaluateOptions extends LocalCommandOptions, LabelledDataFlags {
   readonly examples?: number;
@@ -38,11 +39,15 @@ interface Answers {
 }
 
 /** The three roles on this host. */
-async function secured(bundles: string, options: EvaluateOptions, examples: readonly Example[]): Promise<Answers> {
+async function secured(
+  bundles: string,
+  client: ClientBundle,
+  options: EvaluateOptions,
+  all: readonly Encoding[],
+): Promise<Answers> {
   let result: Answers | undefined;
-  await withLocal(bundles, options, examples, async (asker) => {
-    const logits = new Array<readonly number[] | undefined>(examples.length).fill(undefined);
-    const all = asker.tokenise(examples);
+  await withLocal(bundles, client, options, all, async (asker) => {
+    const logits = new Array<readonly number[] | undefined>(all.length).fill(undefined);
     let rounds = 0;
     let sentBytes = 0;
     const start = performance.now();
@@ -57,7 +62,7 @@ async function secured(bundles: string, options: EvaluateOptions, examples: read
       () => {},
     );
     const seconds = (performance.now() - start) / 1000;
-    const n = Math.max(1, examples.length - withheld);
+    const n = Math.max(1, all.length - withheld);
     const cost = { rounds: rounds / n, sentBytes: Math.round(sentBytes / n) };
     result = { logits, cost, seconds };
   });
@@ -65,41 +70,17 @@ async function secured(bundles: string, options: EvaluateOptions, examples: read
 }
 
 /** The fixed-point interpreter on plaintext, with rounding words of its own. */
-async function interpreted(bundles: string, options: EvaluateOptions, examples: readonly Example[]): Promise<Answers> {
-  await loadKernels();
-  const dir = join(bundles, 'provider');
-  const { program, integers } = await loadProvider(dir);
-  const texts = tokenise(await loadTokenizer(dir), program.longest, examples, options.truncate === true);
-  const bar = progress(`Interpreting ${texts.length} texts`);
+function interpreted({ program, integers }: Provider, options: EvaluateOptions, all: readonly Encoding[]): Answers {
+  const bar = progress(`Interpreting ${counted(all.length, 'text')}`);
   const start = performance.now();
-  const fixed = fixedPredict(program, integers, texts, {
+  const fixed = fixedPredict(program, integers, all, {
     ...(options.seed === undefined ? {} : { seed: options.seed }),
     progress: (done, total) => bar.update(done, total),
   });
   const seconds = (performance.now() - start) / 1000;
-  bar.succeed(`${texts.length} texts interpreted`);
+  bar.succeed(`${counted(all.length, 'text')} interpreted`);
   const logits = fixed.map((row) => (row instanceof RefusedError ? undefined : [...row]));
   return { logits, seconds };
-}
-
-/** Logits of the first `texts` texts, as `train-distill evaluate --predictions` writes them. */
-async function readPredictions(file: string, outputs: number, texts: number): Promise<number[][]> {
-  const hint = 'Give what `train-distill evaluate STUDENT --predictions FILE` wrote for the same texts.';
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new InputError(`${file}: cannot be read (${error.message})`, hint);
-  });
-  const lines = text.trimEnd().split('\n');
-  if (lines.length < texts) throw new InputError(`${file}: ${lines.length} lines for ${texts} texts`, hint);
-  return lines.slice(0, texts).map((line, i) => {
-    let logits: unknown;
-    try {
-      logits = (JSON.parse(line) as { logits?: unknown } | null)?.logits;
-    } catch {
-      // Told below, with the line.
-    }
-    if (Array.isArray(logits) && logits.length === outputs && logits.every(Number.isFinite)) return logits as number[];
-    throw new InputError(`${file}, line ${i + 1}: no ${outputs} logits`, hint);
-  });
 }
 
 export interface Agreement {
@@ -146,78 +127,106 @@ function metricsOf(
 
 async function evaluate(bundles: string, options: EvaluateOptions): Promise<void> {
   const whole = await labelledData(options);
-  const data = { ...whole, examples: whole.examples.slice(0, options.examples) };
-  const { examples } = data;
-  const role = options.clear === true ? 'provider' : 'client';
-  const { labels } = (await readBundle(join(bundles, role), role)).manifest;
-  const regression = labels.length === 1;
-  const targets = targetsOf(data, labels, regression);
-  const float =
-    options.against === undefined ? undefined : await readPredictions(options.against, labels.length, examples.length);
-  const run = options.clear === true ? interpreted : secured;
-  const { logits, cost, seconds } = await run(bundles, options, examples);
+  const texts = textsOf(whole, options.examples);
+  const data = { ...whole, examples: texts.examples };
+  const clear = options.clear === true;
+  await loadKernels();
+  const dir = join(bundles, clear ? 'provider' : 'client');
+  const provider = clear ? await loadProvider(dir) : undefined;
+  const bundle = provider?.bundle ?? (await readBundle(dir, 'client'));
+  const { labels } = bundle.manifest;
+  const targets = targetsOf(data, labels, labels.length === 1);
+  const all = tokenise(await loadTokenizer(dir), bundle.manifest, texts, options.truncate === true);
+  const float = options.against === undefined ? undefined : await readPredictions(options.against, labels.length, all);
+  const { logits, cost, seconds } =
+    provider === undefined
+      ? await secured(bundles, bundle as ClientBundle, options, all)
+      : interpreted(provider, options, all);
+
   const answered = logits.flatMap((row, i) => (row === undefined ? [] : [i]));
-  const withheld = examples.length - answered.length;
   if (answered.length === 0) throw new RefusedError('every answer was withheld', new WithheldError().hint);
-  const gold = answered.map((i) => targets[i]!);
-  const values = metricsOf(
-    answered.map((i) => logits[i]!),
-    gold,
-    options.task,
-  );
-  const compared =
-    float === undefined
-      ? undefined
-      : {
-          ...agreement(logits, float),
-          float: metricsOf(
-            answered.map((i) => float[i]!),
-            gold,
-            options.task,
-          ),
-        };
-  const result = {
+  const measured = (rows: readonly (readonly number[] | undefined)[]): Record<string, number> =>
+    metricsOf(answered.map((i) => rows[i]!), answered.map((i) => targets[i]!), options.task); // prettier-ignore
+  const result: Result = {
     command: 'evaluate',
-    path: options.clear === true ? 'clear' : 'secured',
+    path: clear ? 'clear' : 'secured',
     data: data.source,
-    examples: examples.length,
-    withheld,
-    ...values,
-    ...compared,
-    ...(cost === undefined ? {} : { meanRounds: cost.rounds, meanSentBytes: cost.sentBytes }),
+    examples: all.length,
+    withheld: all.length - answered.length,
+    withheldAt: logits.flatMap((row, i) => (row === undefined ? [whole.places?.[i] ?? `example ${i + 1}`] : [])),
+    metrics: measured(logits),
+    ...(float && { compared: { ...agreement(logits, float), float: measured(float) } }),
+    ...(cost && { meanRounds: cost.rounds, meanSentBytes: cost.sentBytes }),
     kernels: kernels().name,
     seconds: Math.round(seconds * 1000) / 1000,
   };
-  if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-  else {
-    const told = (of: Record<string, number>): string =>
-      Object.entries(of)
-        .map(([name, value]) => `${name} ${(100 * value).toFixed(2)}`)
-        .join(', ');
-    const bytes = cost === undefined ? '' : `, ${(cost.sentBytes / 1e6).toFixed(2)} MB a text`;
-    process.stdout.write(`${told(values)} on ${answered.length} texts${bytes}${withheld === 0 ? '' : `; ${withheld} answers withheld`}\n`); // prettier-ignore
-    if (compared !== undefined) {
-      const { float: other, ...rest } = compared;
-      process.stdout.write(`the float model on the same texts: ${told(other)}\n`);
-      for (const [name, value] of Object.entries(rest)) process.stdout.write(`${name} ${String(value)}\n`);
-    }
-  }
+  const { metrics, compared, ...rest } = result;
+  process.stdout.write(options.json ? `${JSON.stringify({ ...rest, ...metrics, ...compared })}\n` : resultText(result));
 }
+
+/** What a run of the subcommand gave; in JSON `metrics` and `compared` are spread. */
+interface Result {
+  readonly command: 'evaluate';
+  readonly path: 'clear' | 'secured';
+  readonly data: string;
+  readonly examples: number;
+  readonly withheld: number;
+  /** Where the withheld texts stand in the data. */
+  readonly withheldAt: readonly string[];
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly compared?: Agreement & { readonly float: Readonly<Record<string, number>> };
+  readonly meanRounds?: number;
+  readonly meanSentBytes?: number;
+  readonly kernels: string;
+  readonly seconds: number;
+}
+
+/** Withheld texts that the result names for people; --json has all. */
+const NAMED = 20;
+
+/** The result in lines that people read. */
+export function resultText(r: Result): string {
+  const { examples, withheld, withheldAt, metrics, compared, meanRounds, meanSentBytes, seconds } = r;
+  const more = withheld > NAMED ? ` and ${withheld - NAMED} more (--json names all)` : '';
+  const lines: [string, string][] = [
+    ['data', r.data],
+    ['examples', `${examples}${withheld === 0 ? '' : `, ${counted(examples - withheld, 'answer')}, ${withheld} withheld`}`],
+  ]; // prettier-ignore
+  if (withheld > 0) lines.push(['withheld', withheldAt.slice(0, NAMED).join(', ') + more]);
+  for (const [name, value] of Object.entries(metrics)) {
+    const other = compared?.float[name];
+    lines.push([name, figure(name, value) + (other === undefined ? '' : ` (float model ${figure(name, other)})`)]);
+  }
+  if (compared?.agreement !== undefined) lines.push(['agreement', figure('agreement', compared.agreement)]);
+  if (compared !== undefined)
+    lines.push(['logit error', `${figure('', compared.maxLogitError)} at most, ${figure('', compared.meanLogitError)} on average`]); // prettier-ignore
+  if (meanRounds !== undefined)
+    lines.push(['a text', `${figure('', meanRounds)} rounds, ${(meanSentBytes! / 1e6).toFixed(2)} MB sent by each party`]); // prettier-ignore
+  lines.push(['seconds', figure('', seconds)]);
+  return lines.map(([name, value]) => resultLine(name, value)).join('');
+}
+
+const JSON_HELP =
+  'one JSON object: metrics as shares of one (with --against: of the float model too, agreement, maxLogitError, meanLogitError), examples, withheld, withheldAt, meanRounds and meanSentBytes a text, seconds';
 
 /** The subcommand `evaluate`. */
 export function addEvaluateCommand(program: Command): void {
-  addLabelledData(withFlight(program.command('evaluate <bundles>')))
+  addLabelledData(withFlight(program.command('evaluate <bundles>'), JSON_HELP))
     .description('Metrics of secured answers on labelled texts, with the three roles on this host.')
     .option('--examples <n>', 'only the first n texts', wholeNumber)
     .option('--truncate', 'cut texts that are too long instead of refusing them')
     .option('--ahead', 'deal for all texts to disk first: `seconds` are then those of the online part')
     .option('--clear', 'without secrecy: the fixed-point interpreter on plaintext, from bundles/provider')
     .option('--seed <seed>', 'with --clear: seed of the rounding; else every mask comes from it: NO SECRECY')
-    .option('--against <file>', 'predictions of the float model: adds agreement and logit errors')
+    .option(
+      '--against <file>',
+      'predictions of the float model (train-distill evaluate --predictions): adds agreement and logit errors',
+    )
     .addHelpText(
       'after',
       `
-Metrics are over the answered texts; withheld ones are counted beside them.
+Metrics are over the answered texts; withheld ones are named beside them. Texts are cut at the length the export was calibrated for;
+--against refuses predictions that were made of other texts, or of the same cut at another length.
 
 Examples:
   secure-infer evaluate bundles --file dev.tsv

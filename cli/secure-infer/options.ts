@@ -4,7 +4,6 @@ import { dirname, join } from 'node:path';
 import { InputError } from '../../common/errors.ts';
 import { PLANS, type PlanOptions } from '../../export/make-plan.ts';
 import { MAX_TEXTS } from '../../runtime/role/admission.ts';
-import { readExamples, type Example } from '../../data/read.ts';
 
 export interface QuestionOptions {
   readonly file?: string;
@@ -23,21 +22,6 @@ export const withQuestions = (command: Command): Command =>
     .option('--text-column <name>', 'column of the text in --file')
     .option('--pair-column <name>', 'column of the second text in --file')
     .option('--truncate', 'cut texts that are too long instead of refusing them');
-
-/** The texts to answer. */
-export async function questions(options: QuestionOptions): Promise<readonly Example[]> {
-  const { file, text, pair, textColumn, pairColumn } = options;
-  if ((file === undefined) === (text === undefined))
-    throw new InputError('give either --file or --text', 'e.g. --text "a fine film"');
-  if (text !== undefined) return [pair === undefined ? { text } : { text, pair }];
-  if (pair !== undefined)
-    throw new InputError('--pair goes with --text', 'in a file, name the column with --pair-column');
-  const columns = {
-    ...(textColumn === undefined ? {} : { textColumn }),
-    ...(pairColumn === undefined ? {} : { pairColumn }),
-  };
-  return (await readExamples(file!, columns)).examples;
-}
 
 export const seconds = (text: string): number => {
   const value = Number(text);

@@ -10,8 +10,8 @@ import { decode } from '../../ring/index.ts';
 import { loadKernels } from '../../ring/kernels/node.ts';
 import { decodeAnswer } from '../../runtime/client/answer.ts';
 import { seededMasks, tapeOf } from '../../runtime/memory.ts';
-import { tokenise } from './asker.ts';
-import { questions, withQuestions, type QuestionOptions } from './options.ts';
+import { withQuestions, type QuestionOptions } from './options.ts';
+import { questions, tokenise } from './texts.ts';
 import { addExplainCommand } from './explain-command.ts';
 import { readClient, readRounding } from './transcript.ts';
 
@@ -28,11 +28,11 @@ async function interpretCommand(dir: string, options: InterpretOptions): Promise
   const { seed, transcript } = options;
   if (transcript !== undefined && seed === undefined)
     throw new InputError('--transcript needs --seed', 'give the seed of the run that wrote it');
-  const examples = await questions(options);
+  const asked = await questions(options);
   await loadKernels();
   const provider = await loadProvider(providerDir(dir));
   const tokenizer = await loadTokenizer(providerDir(dir));
-  const texts = tokenise(tokenizer, provider.program.longest, examples, options.truncate === true);
+  const texts = tokenise(tokenizer, provider.bundle.manifest, asked, options.truncate === true);
   const { labels, task } = provider.bundle.manifest;
   const print = (line: object): void =>
     void process.stdout.write(`${options.json ? JSON.stringify(line) : plain(line)}\n`);

@@ -2,15 +2,15 @@ import type { Command } from 'commander';
 import { randomBytes } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { InputError } from '../../common/errors.ts';
-import { loadModel, requireHead } from '../../checkpoints/index.ts';
+import { loadModel, MAX_LENGTH, requireHead, trainedLength } from '../../checkpoints/index.ts';
 import { readExamples, type Dataset } from '../../data/read.ts';
 import { GLUE_NAMES, loadTaskPart, TASK_NAMES, taskInfo } from '../../data/tasks.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { selectEngine } from '../../engine/select.ts';
-import type { ModelConfig } from '../../model/config.ts';
 import { measure } from '../../train/evaluate.ts';
 import { prepare } from '../../train/examples.ts';
-import { argmax, predict, probabilities } from '../../train/predict.ts';
+import { argmax, predict } from '../../train/predict.ts';
+import { prediction } from '../../train/predictions.ts';
 import { taskScore } from '../../train/task-score.ts';
 import { progress } from '../ui/progress.ts';
 import { addColumns, addOutput, addEngine, GLUE_HELP, numeric, TASK_HELP, type ColumnFlags } from './options.ts';
@@ -18,9 +18,6 @@ import { fittingLength } from './teacher.ts';
 import { printResult } from './training.ts';
 
 const SPLITS = ['train', 'dev', 'test', 'dev_mismatched', 'test_mismatched'] as const;
-
-/** Tokens of a text at most, unless the flag says otherwise. */
-const MAX_LENGTH = 128;
 
 /** Labelled texts: a part of a task, or a file. */
 export interface LabelledDataFlags extends ColumnFlags {
@@ -51,12 +48,6 @@ export async function labelledData(flags: LabelledDataFlags): Promise<Dataset> {
   return loadTaskPart(flags.task!, split, { folder: flags.glue });
 }
 
-/** What a model says of one text. */
-export function answer(config: ModelConfig, logits: Float32Array): Record<string, unknown> {
-  if (config.num_labels === 1) return { score: logits[0]!, logits: [...logits] };
-  return { label: config.labels[argmax(logits)]!, probabilities: probabilities(logits), logits: [...logits] };
-}
-
 /** The file appears whole or not at all. */
 export async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
@@ -72,21 +63,21 @@ export async function writeWhole(file: string, content: string | Uint8Array): Pr
   }
 }
 
-/** @throws InputError if a length is given and the model has fewer positions */
-const evaluatedLength = (given: number | undefined, positions: number): number =>
-  given === undefined ? Math.min(MAX_LENGTH, positions) : fittingLength(given, positions, '--max-length');
-
 async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
   const began = Date.now();
   const data = await labelledData(flags);
   const model = await loadModel(dir, flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer });
   requireHead(model, dir);
   const { config } = model;
+  const positions = config.max_position_embeddings;
   const tokenizer = await loadTokenizer(model.tokenizerDir);
   const { encodings, targets, truncated } = prepare(data, tokenizer, {
     labels: config.labels,
     regression: config.num_labels === 1,
-    maxLength: evaluatedLength(flags.maxLength, config.max_position_embeddings),
+    maxLength:
+      flags.maxLength === undefined
+        ? await trainedLength(dir, positions)
+        : fittingLength(flags.maxLength, positions, '--max-length'),
     needLabels: flags.predictions === undefined,
   });
   const bar = progress(`Evaluating ${encodings.length} texts`, flags.quiet);
@@ -97,7 +88,10 @@ async function evaluate(dir: string, flags: EvaluateFlags): Promise<void> {
   });
   bar.succeed(`${encodings.length} texts evaluated`);
   if (flags.predictions !== undefined) {
-    await writeWhole(flags.predictions, logits.map((z) => `${JSON.stringify(answer(config, z))}\n`).join(''));
+    await writeWhole(
+      flags.predictions,
+      logits.map((z, i) => `${JSON.stringify(prediction(config, z, encodings[i]!))}\n`).join(''),
+    );
   }
   const measured = targets === undefined ? {} : measure(logits, targets);
   const answers = config.num_labels === 1 ? logits.map((z) => z[0]!) : logits.map(argmax);
@@ -144,10 +138,13 @@ export function addEvaluate(program: Command): void {
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
     .option(
       '--max-length <n>',
-      `cut longer texts; ${MAX_LENGTH}, or the model's positions where it has fewer, if not given`,
+      `cut longer texts (default: the length the model was trained at, as its run.json says, else ${MAX_LENGTH} or its positions)`,
       numeric('--max-length', { whole: true, min: 2 }),
     )
-    .option('--predictions <file>', 'write label, probabilities and logits of every text, one JSON object a line');
+    .option(
+      '--predictions <file>',
+      'write label, probabilities, logits and the digest of the tokens of every text, one JSON object a line',
+    );
   addOutput(addEngine(command))
     .addHelpText(
       'after',

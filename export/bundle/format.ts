@@ -51,6 +51,8 @@ export interface Manifest {
   /** Provider and client: the plan by name, and how far the program was from its model on calibrated texts. */
   readonly plan?: string;
   readonly measured?: Measured;
+  /** Provider and client: whether the calibration texts were pairs. Absent: unknown, as in bundles made before. */
+  readonly pairs?: boolean;
 }
 
 /** |fixed point − float| of the logits. */

@@ -72,6 +72,7 @@ const MANIFEST = z.object({
   minLength: z.int().min(1),
   maxLength: z.int().min(1),
   plan: z.exactOptional(z.string()),
+  pairs: z.exactOptional(z.boolean()),
   measured: z.exactOptional(
     z.object({
       texts: z.int().min(1),

@@ -20,6 +20,7 @@ export interface ExportContent {
   /** For provider and client. */
   readonly plan?: string;
   readonly measured?: Measured;
+  readonly pairs?: boolean;
   /** Folder with the tokeniser files, already checked. */
   readonly tokenizerDir: string;
   /** Writes the provider's own files (plan, plaintext) into its folder. */
@@ -81,6 +82,7 @@ export async function writeBundles(
       maxLength: program.longest,
       ...(told && content.plan !== undefined ? { plan: content.plan } : {}),
       ...(told && content.measured !== undefined ? { measured: content.measured } : {}),
+      ...(told && content.pairs !== undefined ? { pairs: content.pairs } : {}),
     };
     await writeFile(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   };

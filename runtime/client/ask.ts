@@ -134,7 +134,7 @@ async function converse(
     if (length >= shortest && length <= longest) continue;
     throw new RefusedError(
       `a text of ${length} tokens; the model was calibrated for ${shortest} to ${longest}`,
-      'shorten the text (--truncate cuts it)',
+      length < shortest ? 'give a longer text' : 'shorten the text, or cut it',
     );
   }
   // the parties see the bucket, never the length

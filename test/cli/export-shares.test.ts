@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { saveModel } from '../../checkpoints/index.ts';
+import { runRecordJson, saveModel } from '../../checkpoints/index.ts';
 import { addExport } from '../../cli/export-shares/command.ts';
+import { fitName } from '../../cli/export-shares/names.ts';
 import { InputError, RefusedError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { readBundle, ROLES } from '../../export/bundle.ts';
@@ -15,6 +16,7 @@ import { createEngine } from '../../engine/onnxruntime.ts';
 import { loadProvider } from '../../export/provider.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 import { inProcess } from '../support/in-process.ts';
+import { studentRecord } from '../support/run-records.ts';
 
 let dir: string;
 const at = (name: string): string => join(dir, name);
@@ -116,9 +118,45 @@ describe('export-shares', () => {
     expect(out).toMatch(
       /on 32 calibrated texts: logits off by 0\.\d{4} at most, 0\.\d{4} on average, \d+ of 32 labels equal/,
     );
-    for (const word of ['wire', 'opened', 'dealt', 'gelu', 'D.inv', '37 rounds', '3 to 12 tokens'])
+    for (const word of ['gate', 'opened', 'dealt', 'fourier', '37 rounds', '3 to 12 tokens'])
       expect(out).toContain(word);
+    expect(out).not.toContain('D.inv');
+    const wires = await command(...base('student', 'wires'), '--calibrate-size', '50', '--gates');
+    for (const word of ['wire', 'gelu', 'D.inv', '37 rounds']) expect(wires).toContain(word);
   });
+
+  it('cuts at the length the student was trained at, and says how many', async () => {
+    const trained = at('trained');
+    cpSync(at('student'), trained, { recursive: true });
+    writeFileSync(join(trained, 'run.json'), runRecordJson(studentRecord(1, { config: { recipe: { maxLength: 9 } } })));
+    const longer = readFileSync(at('texts.txt'), 'utf8').trimEnd().split('\n').filter((text) => text.split(' ').length > 7).length; // prettier-ignore
+    expect(longer).toBeGreaterThan(0);
+    const args = [trained, '--calibrate', at('texts.txt'), '--threads', '1', '--calibrate-size', '50', '--json'];
+    let said = '';
+    const run = async (out: string, ...more: string[]): Promise<unknown> => JSON.parse(await inProcess([addExport], [...args, '--out', at(out), ...more], (text) => (said += text))); // prettier-ignore
+    expect(await run('cut')).toMatchObject({ longest: 9, truncated: longer });
+    expect(said.split('\n').filter((line) => /cut to/.test(line))).toEqual([`${at('texts.txt')}: ${longer} of 200 texts cut to 9 tokens`]); // prettier-ignore
+    // progress in words: the LayerNorms and denominators of layers, not names of wires
+    expect(said).not.toMatch(/· (emb|\d\.\w+)$/m);
+    said = '';
+    const whole = (await run('uncut', '--max-length', '12')) as object;
+    expect(whole).toMatchObject({ longest: 12 });
+    expect(whole).not.toHaveProperty('truncated');
+    expect(said).not.toContain('cut to');
+    const bundle = await readBundle(join(at('cut'), 'client'), 'client');
+    expect(bundle.manifest).toMatchObject({ maxLength: 9, pairs: false });
+    expect((await readBundle(join(at('cut'), 'party0'), 'party0')).manifest).not.toHaveProperty('pairs');
+  });
+
+  it.each([
+    ['emb', 'embedding, LayerNorm'],
+    ['0.D', 'layer 0, denominators'],
+    ['11.D.inv', 'layer 11, denominators'],
+    ['3.ln2', 'layer 3, LayerNorm after feed-forward'],
+    ['1.gelu', 'layer 1, GeLU'],
+    ['1.gelu2', 'layer 1, GeLU (group 2)'],
+    ['tanh', 'pooler, tanh'],
+  ])('calls the fit of %s %s', (wire, name) => expect(fitName(wire)).toBe(name));
 
   it.each([
     ['a softmax model', 'teacher', [], RefusedError, /softmax_act softmax/],

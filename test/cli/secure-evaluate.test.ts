@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { saveModel } from '../../checkpoints/index.ts';
 import { addExport } from '../../cli/export-shares/command.ts';
-import { addEvaluateCommand, agreement } from '../../cli/secure-infer/evaluate.ts';
-import { InputError } from '../../common/errors.ts';
+import { addEvaluateCommand, agreement, resultText } from '../../cli/secure-infer/evaluate.ts';
+import { InputError, RefusedError } from '../../common/errors.ts';
 import { CounterRandom } from '../../common/random.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import { fixedPredict } from '../../export/clear.ts';
 import { loadProvider } from '../../export/provider.ts';
 import { TINY_VOCAB, tinyConfig, tinyTensors } from '../support/tiny-model.ts';
-import { inProcess } from '../support/in-process.ts';
+import { inProcess, trainDistill } from '../support/in-process.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);
@@ -70,7 +70,7 @@ describe('secure-infer evaluate', () => {
     const accuracy = (count(0, 0) + count(1, 1)) / dev.length;
     const f1 = (2 * count(1, 1)) / (2 * count(1, 1) + count(1, 0) + count(0, 1));
     const result = await evaluate(...task());
-    expect(result).toMatchObject({ path: 'clear', examples: 30, withheld: 0, accuracy });
+    expect(result).toMatchObject({ path: 'clear', examples: 30, withheld: 0, withheldAt: [], accuracy });
     expect(result['f1']).toBeCloseTo(f1, 12);
     expect(result['score']).toBeCloseTo((accuracy + f1) / 2, 12);
     expect((await evaluate(...task(), '--examples', '7'))['examples']).toBe(7);
@@ -100,6 +100,84 @@ describe('secure-infer evaluate', () => {
     expect(30 * (other - fixed)).toBeCloseTo(predicted === dev[1]!.label ? -1 : 1, 9);
   });
 
+  it('takes what train-distill evaluate wrote of the same texts, and refuses it of others, or cut at another length', async () => {
+    const predict = async (name: string, ...args: string[]): Promise<void> =>
+      void (await trainDistill(
+        'evaluate',
+        at('student'),
+        ...args,
+        '--threads',
+        '1',
+        '--quiet',
+        '--predictions',
+        at(name),
+      ));
+    await predict('same.jsonl', ...task());
+    const { agreement: agreed, maxLogitError } = await evaluate(...task(), '--against', at('same.jsonl'));
+    expect(agreed).toBe(1);
+    expect(maxLogitError).toBeLessThan(0.05);
+    await predict('cut.jsonl', ...task(), '--max-length', '8');
+    const cut = evaluate(...task(), '--against', at('cut.jsonl'));
+    await expect(cut).rejects.toThrow(/cut\.jsonl, line \d+: made of 8 tokens, the text asked has \d+/);
+    await expect(cut).rejects.toThrow(RefusedError);
+    await predict('other.jsonl', ...task(), '--split', 'train');
+    await expect(evaluate(...task(), '--against', at('other.jsonl'))).rejects.toThrow(/other\.jsonl, line 1: made of/);
+  });
+
+  it('cuts texts longer than any calibrated one only if told, and then the float model must have seen the same', async () => {
+    const long = `${'very '.repeat(9)}good`;
+    writeFileSync(at('long.jsonl'), [{ text: 'a film', pair: 'fine', label: '1' }, { text: long, pair: 'dull plot', label: '0' }].map((row) => `${JSON.stringify(row)}\n`).join('')); // prettier-ignore
+    const file = ['--file', at('long.jsonl')];
+    const refused = evaluate(...file);
+    await expect(refused).rejects.toThrow(`${at('long.jsonl')}, line 2: 15 tokens with the special ones, the model was calibrated for at most 13`); // prettier-ignore
+    await expect(refused).rejects.toMatchObject({ hint: 'Shorten the text, or cut it with --truncate.' });
+    const predict = (...more: string[]): Promise<string> => trainDistill('evaluate', at('student'), ...file, '--threads', '1', '--quiet', '--predictions', at('long-float.jsonl'), ...more); // prettier-ignore
+    await predict();
+    const against = ['--truncate', '--against', at('long-float.jsonl')];
+    const failure = (await evaluate(...file, ...against).catch((error: unknown) => error)) as RefusedError;
+    expect(failure.message).toMatch(/line 2: made of 15 tokens, the text asked has 13/);
+    expect(failure.hint).toMatch(/--max-length 13 /);
+    await predict('--max-length', '13');
+    expect(await evaluate(...file, ...against)).toMatchObject({ examples: 2, agreement: 1 });
+  });
+
+  it('refuses single texts where pairs were calibrated', async () => {
+    writeFileSync(at('single.tsv'), 'text\tlabel\ngood film\t1\n');
+    const single = evaluate('--file', at('single.tsv'));
+    await expect(single).rejects.toThrow(`${at('single.tsv')}, line 2: a single text, and the model was calibrated on pairs`); // prettier-ignore
+    await expect(single).rejects.toThrow(RefusedError);
+  });
+
+  it('prints percentages, four digits, and where the withheld texts stand', () => {
+    const result = {
+      command: 'evaluate',
+      path: 'secured',
+      data: 'dev.tsv',
+      examples: 23,
+      withheld: 22,
+      withheldAt: Array.from({ length: 22 }, (_, i) => `line ${i + 2}`),
+      metrics: { accuracy: 0.88654321 },
+      compared: { agreement: 1, maxLogitError: 0.002513289451599121, meanLogitError: 4e-4, float: { accuracy: 0.875 } },
+      meanRounds: 99 / 16,
+      meanSentBytes: 3_387_005,
+      kernels: 'wasm',
+      seconds: 1234.567,
+    } as const;
+    const lines = resultText(result).split('\n');
+    const named = Array.from({ length: 20 }, (_, i) => `line ${i + 2}`).join(', ');
+    expect(lines).toEqual([
+      'data             dev.tsv',
+      'examples         23, 1 answer, 22 withheld',
+      `withheld         ${named} and 2 more (--json names all)`,
+      'accuracy         88.65 % (float model 87.50 %)',
+      'agreement        100.00 %',
+      'logit error      0.002513 at most, 0.0004 on average',
+      'a text           6.188 rounds, 3.39 MB sent by each party',
+      'seconds          1235',
+      '',
+    ]);
+  });
+
   it('leaves withheld answers out, and has no labels to compare for a score', () => {
     const result = agreement([[1], undefined, [3]], [[1.5], [100], [3]]);
     expect(result).toEqual({ maxLogitError: 0.5, meanLogitError: 0.25 });
@@ -111,9 +189,9 @@ describe('secure-infer evaluate', () => {
     writeFileSync(at('bare.txt'), 'good film\n');
     writeFileSync(at('other.tsv'), 'text\tlabel\ngood film\tsplendid\n');
     const fails = (what: RegExp, ...args: string[]): Promise<void> => expect(evaluate(...args)).rejects.toThrow(what);
-    await fails(/short\.jsonl: 1 lines for 30 texts/, ...task(), '--against', at('short.jsonl'));
+    await fails(/short\.jsonl: 1 line for 30 texts/, ...task(), '--against', at('short.jsonl'));
     await fails(/wrong\.jsonl, line 2: no 2 logits/, ...task(), '--against', at('wrong.jsonl'));
-    await fails(/has no label/, '--file', at('bare.txt'));
+    await fails(/plain text has no labels/, '--file', at('bare.txt'));
     await fails(/'splendid' is none of the classes/, '--file', at('other.tsv'));
     await expect(evaluate(...task(), '--file', at('bare.txt'))).rejects.toThrow(InputError);
     await expect(inProcess([addExport], [at('student'), '--out', at('x')])).rejects.toThrow('give either --calibrate or --task'); // prettier-ignore

@@ -46,13 +46,22 @@ describe('a guarded program', () => {
     const transcript = join(root, 'guarded-transcript');
     const { code, out, err } = await secureInfer('local', dir, '--file', file, '--json', '--seed', 'g', '--transcript', transcript); // prettier-ignore
     expect([code, err]).toEqual([0, expect.stringMatching(/2 texts answered, 1 withheld/)]);
-    expect(err).toMatch(/1 of 3 answers were withheld: ask the provider/);
+    expect(err).toMatch(/1 of 3 answers was withheld: ask the provider/);
     const lines = out.trimEnd().split('\n').map((line) => JSON.parse(line)); // prettier-ignore
     expect(lines.map((line) => line.withheld === true)).toEqual([false, true, false]);
     expect(lines[1]).toEqual({ withheld: true, logits: [] });
     const alone = await secureInfer('local', dir, '--text', 'the film is good !');
     expect([alone.code, alone.out]).toEqual([3, 'withheld\n']);
     expect(alone.err).toMatch(/left the range this model was calibrated for/);
+    const labelled = join(root, 'guarded.tsv');
+    await writeFile(labelled, 'text\tlabel\nthe film is good\tpositive\nthe film is good !\tpositive\nbad\tnegative\n');
+    const evaluated = await secureInfer('evaluate', dir, '--file', labelled, '--batch', '2', '--json');
+    expect(JSON.parse(evaluated.out)).toMatchObject({
+      path: 'secured',
+      examples: 3,
+      withheld: 1,
+      withheldAt: ['line 3'],
+    });
     await rm(dirname(dir), { recursive: true, force: true });
   });
 });
@@ -144,7 +153,7 @@ describe('local', () => {
     const refused = await secureInfer('local', bundles, ...long);
     expect(refused.code).toBe(3);
     expect(refused.out).toBe('');
-    expect(refused.err).toMatch(/15 tokens.*limit is 12/);
+    expect(refused.err).toMatch(/--text: 15 tokens with the special ones, the model was calibrated for at most 12/);
     expect((await secureInfer('local', bundles, ...long, '--truncate')).code).toBe(0);
   });
 
