@@ -226,6 +226,9 @@ export function muRing(
 export const clearsPadding = (key: string, layers: number): boolean =>
   key === 'emb' || (key.endsWith('.ln2') && key !== `${layers - 1}.ln2`);
 
+/** Fraction bits of an answer, at most. */
+const LOGIT_BITS = 14;
+
 const RANGES = 'lower the calibrated range (train with a range penalty, drop extreme texts) or choose smaller scales';
 const SCALES = 'choose fraction bits that are not below those of the next wire';
 const REFIT = 'export again: the plan was edited or does not belong to this model';
@@ -370,6 +373,8 @@ export function checkPlan(p: Plan, width?: readonly number[]): void {
   const tanh = p.tanh;
   atLeast('pooler ring below the tanh opening', p.nPool - (p.rawP - tanh.b), tanh.b, 'wire pool.u', REFIT);
   atMost('tanh words above 64', p.nC + cut(tanh), WORD, 'wire tanh', RANGES);
+  // untruncated logits have 24 fraction bits, and the lowest of them tell of the weights more than an answer
+  atMost('fraction bits of the logits', p.fl, LOGIT_BITS, 'wire logits.t', 'export again with a plan of this toolkit');
   atLeast('logit ring', p.nC - (24 - p.fl), 2, 'wire logits.t', REFIT);
   if (p.guard) checkGuard(p);
 }

@@ -133,7 +133,7 @@ describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
     expect(counts.given).toBeGreaterThan(0);
   });
 
-  it('refuses plans whose guards would miss or flag', () => {
+  it('refuses plans whose guards would miss or flag, and such as disclose more of the logits than an answer', () => {
     const edits: [RegExp, (p: Plan) => Plan][] = [
       [/emb\.x: the weights allow/, (p) => ({ ...p, reach: { ...p.reach!, embedding: 1e3 } })],
       [/0\.o_S: the weights allow/, (p) => layer(p, (q) => ({ ...q, reach: { ...q.reach!, score: 1e6 } }))],
@@ -143,6 +143,9 @@ describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
       [/0\.gelu0: a calibrated value/, (p) => group(p, (u) => ({ ...u, seen: [u.lo, u.hi] }))],
       [/tanh: the weights allow/, (p) => ({ ...p, tanh_fit: { ...p.tanh_fit, reach: 1e4 } })],
       [/logits: the weights allow/, (p) => ({ ...p, reach: { ...p.reach!, logits: 1e9 } })],
+      // the bits below the answer's are the weights' own: 24 is what the classifier makes
+      [/fraction bits of the logits \(wire logits\.t: 15 bits, at most 14\)/, (p) => ({ ...p, fl: 15 })],
+      [/fraction bits of the logits \(wire logits\.t: 24 bits, at most 14\)/, (p) => ({ ...p, fl: 24 })],
       [/0\.D: the fit is off/, (p) => layer(p, (q) => ({ ...q, D: { ...q.D, fit_error: 0.4 } }))],
     ];
     const layer = (p: Plan, edit: (q: Plan['layers'][0]) => Plan['layers'][0]): Plan => ({
