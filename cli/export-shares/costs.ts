@@ -1,6 +1,7 @@
 /** What a program costs, kind of gate by kind of gate. */
 import { programCost } from '../../protocol/cost.ts';
 import type { Program } from '../../protocol/program.ts';
+import { bytes, large } from '../ui/figures.ts';
 import { table } from '../ui/table.ts';
 
 export interface CostRow {
@@ -62,11 +63,6 @@ export function costByGate(program: Program, tokens: number): Costs {
   };
 }
 
-const bytes = (n: number): string =>
-  n === 0 ? '' : n >= 1e6 ? `${(n / 1e6).toFixed(2)} MB` : `${(n / 1e3).toFixed(1)} kB`;
-const count = (n: number): string =>
-  n === 0 ? '' : n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : `${(n / 1e3).toFixed(1)} k`;
-
 /** Rows of one kind of gate in one, in the order of what is dealt. */
 function byKind(rows: readonly CostRow[]): CostRow[] {
   const kinds = new Map<string, CostRow>();
@@ -94,14 +90,14 @@ export function costTable({ tokens, rows, total }: Costs, wires = false): string
     ring(r.rings),
     bytes(r.openedBytes),
     bytes(r.dealtBytes),
-    count(r.multiplyAdds),
+    large(r.multiplyAdds),
   ];
   const lines = table(
     [...(wires ? ['wire'] : []), 'gate', 'gates', 'ring', 'opened', 'dealt', 'multiply-adds'],
     (wires ? rows : byKind(rows)).map(cells),
     {
       left: wires ? 2 : 1,
-      foot: ['total', ...(wires ? [''] : []), '', '', bytes(total.openedBytes), bytes(total.dealtBytes), count(total.multiplyAdds)], // prettier-ignore
+      foot: ['total', ...(wires ? [''] : []), '', '', bytes(total.openedBytes), bytes(total.dealtBytes), large(total.multiplyAdds)], // prettier-ignore
     },
   );
   const head =

@@ -12,6 +12,8 @@ import { expectedSeconds, expectedTimes, explainProgram, type Explained, type Ne
 import { planOf, wholeNumber } from './options.ts';
 import { bucketList } from '../bucket-list.ts';
 import { onOutput } from '../ui/colour.ts';
+import { bytes, counted, duration, large, resultLine } from '../ui/figures.ts';
+import { table } from '../ui/table.ts';
 
 interface Options extends Network {
   readonly shape?: string;
@@ -94,22 +96,23 @@ async function explain(dir: string | undefined, options: Options): Promise<void>
   );
 }
 
-const size = (amount: number): string =>
-  amount === 0 ? '' : amount < 1e6 ? `${(amount / 1e3).toFixed(1)} kB` : `${(amount / 1e6).toFixed(2)} MB`;
 /** What hiding the length costs a text of `seq` tokens: the padding, and what depends on the number of tokens. */
 function hiding(program: Program, { lengths, hiding: added }: Explained, seq: number): string {
   const { padding, keys, scaled, centred } = added!;
   const done = [...(scaled ? ['scaled by'] : []), ...(centred ? ['centred over'] : [])].join(' and ');
-  return (
-    `lengths are hidden inside buckets of ${program.buckets!.join(', ')} tokens: a text of ${seq} costs what one of ${lengths[0]} does; ` +
-    `the padding factor itself ${size(padding.sentBytes)} sent, ${size(padding.dealtBytes)} dealt; guards of token rows have twice the tables\n` +
-    (keys === undefined
-      ? ''
-      : `scores are ${done} a number of tokens that stays hidden: ${keys.rounds} rounds more, ${size(keys.sentBytes)} sent, ${size(keys.dealtBytes)} dealt\n`)
-  );
+  const lines: [string, string][] = [
+    ['lengths', `hidden inside buckets of ${program.buckets!.join(', ')} tokens:`],
+    ['', `a text of ${seq} costs what one of ${lengths[0]} does`],
+    ['padding factor', `${bytes(padding.sentBytes)} sent, ${bytes(padding.dealtBytes)} dealt; guards of token rows`],
+    ['', 'have twice the tables'],
+  ];
+  if (keys !== undefined)
+    lines.push(
+      ['scores', `${done} a hidden number of tokens:`],
+      ['', `${counted(keys.rounds, 'round')} more, ${bytes(keys.sentBytes)} sent, ${bytes(keys.dealtBytes)} dealt`],
+    );
+  return lines.map(([name, value]) => resultLine(name, value)).join('');
 }
-
-const millions = (count: number): string => (count === 0 ? '' : `${(count / 1e6).toFixed(1)} M`);
 
 /** Layers of equal cost that follow each other share a line. */
 function merged(parts: readonly Part[]): Part[] {
@@ -123,28 +126,48 @@ function merged(parts: readonly Part[]): Part[] {
   return out.map(({ first, last }) => (first === last ? first : { ...first, name: `${first.name} to ${last.name.split(' ')[1]}, each` })); // prettier-ignore
 }
 
-function table(title: string, parts: readonly Part[], network: Network): string {
-  const time = (p: Part): string => `${(1000 * expectedTimes(p, network).seconds).toFixed(1)} ms`;
-  const cells = (p: Part): string[] => [p.name, String(p.gates), String(p.rounds || ''), size(p.sentBytes), size(p.dealtBytes), size(p.clientBytes), millions(p.multiplyAdds), size(p.weightBytes), size(p.wireBytes), time(p)]; // prettier-ignore
-  const head = [title, 'gates', 'rounds', 'sent', 'dealt', 'from client', 'products', 'weights', 'wires', 'time'];
-  const rows = [head, ...parts.map(cells)];
-  const widths = head.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  const line = (row: readonly string[]): string => `${row.map((c, i) => (i === 0 ? c.padEnd(widths[0]!) : c.padStart(widths[i]! + 2))).join('')}\n`; // prettier-ignore
-  return onOutput.bold(line(head)) + rows.slice(1).map(line).join('');
+/** Head in bold, then the rows. */
+function shownTable(title: string, columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const [head, ...rest] = table([title, ...columns], rows);
+  return `${onOutput.bold(head!)}\n${rest.join('\n')}\n`;
 }
+
+/** What parts send, compute and take. */
+function costs(title: string, parts: readonly Part[], network: Network): string {
+  return shownTable(
+    title,
+    ['rounds', 'sent', 'dealt', 'client', 'products', 'time'],
+    parts.map((p) => [p.name, String(p.rounds || ''), bytes(p.sentBytes), bytes(p.dealtBytes), bytes(p.clientBytes), large(p.multiplyAdds), duration(expectedTimes(p, network).seconds)]), // prettier-ignore
+  );
+}
+
+/** What parts hold in a party's memory. */
+const memory = (parts: readonly Part[]): string =>
+  shownTable(
+    'memory of a party',
+    ['gates', 'weights', 'wires at most'],
+    parts.map((p) => [p.name, String(p.gates), bytes(p.weightBytes), bytes(p.wireBytes)]),
+  );
 
 function text(e: Explained, t: Times, options: Options): string {
   const { rtt, bandwidth, gates, shape } = options;
   const { party0, assistant } = e.ringMultiplyAdds;
-  const texts = `${e.lengths.length} text${e.lengths.length === 1 ? '' : 's'} of ${e.lengths[0]} tokens`;
+  const layers = merged(e.layers);
+  const lines: [string, string][] = [
+    ['texts', `${e.lengths.length} of ${counted(e.lengths[0]!, 'token')}, suite ${e.suite}`],
+    ...(shape === undefined ? [] : [['shape', `${shape}, with the ranges of an ordinary trained model`] as [string, string]]), // prettier-ignore
+    ['rounds', onOutput.bold(String(e.rounds))],
+    ['sent', `${onOutput.bold(bytes(e.sentBytesPerParty))} by each party; from the client to each ${bytes(e.clientBytes)}`],
+    ['dealt', `${onOutput.bold(bytes(e.dealtBytes))} by the assistant to party 1`],
+    ['products', `${large(party0)} a party, ${large(assistant)} the assistant`],
+    ['time', `about ${onOutput.bold(duration(t.seconds))}, ${onOutput.bold(duration(t.onlineSeconds))} dealt ahead, at ${rtt * 1000} ms and ${bandwidth / 1e6} Mbit/s`],
+  ]; // prettier-ignore
   return [
-    table('layer', merged(e.layers), options),
-    table('kind of gate', e.kinds, options),
-    ...(gates ? [table('gate', e.gates, options)] : []),
-    `${texts}, suite ${e.suite}${shape === undefined ? '' : `, shape ${shape} with the ranges of an ordinary trained model`}\n`,
-    `${onOutput.bold(`${e.rounds} rounds`)}; sent by each party ${onOutput.bold(size(e.sentBytesPerParty))}; dealt ${onOutput.bold(size(e.dealtBytes))}; from the client to each party ${size(e.clientBytes)}\n`,
-    `products: ${millions(party0)} a party, ${millions(assistant)} the assistant; a party’s memory: weights ${size(e.weightBytes)}, wires of the widest layer at most ${size(Math.max(...e.layers.map(({ wireBytes }) => wireBytes)))}\n`,
-    `round trip ${rtt * 1000} ms, ${bandwidth / 1e6} Mbit/s: about ${onOutput.bold(`${t.seconds.toFixed(2)} s`)} with dealing, ${onOutput.bold(`${t.onlineSeconds.toFixed(2)} s`)} dealt ahead\n`,
+    costs('layer', layers, options),
+    costs('kind of gate', e.kinds, options),
+    ...(gates ? [costs('gate', e.gates, options)] : []),
+    memory(layers),
+    lines.map(([name, value]) => resultLine(name, value)).join(''),
   ].join('\n');
 }
 

@@ -10,33 +10,41 @@ export interface Progress {
   stop(): void;
 }
 
-const clock = (seconds: number): string =>
-  seconds >= 60
-    ? `${Math.floor(seconds / 60)}m${String(Math.round(seconds % 60)).padStart(2, '0')}s`
-    : `${seconds.toFixed(0)}s`;
+function clock(exact: number): string {
+  const seconds = Math.round(exact);
+  return seconds >= 60 ? `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, '0')}s` : `${seconds}s`;
+}
+
+/** Milliseconds after the first unit within which others belong to it: answers of one batch come together. */
+const TOGETHER = 1000;
 
 const bar = (fraction: number, width = 20): string => {
   const full = Math.round(fraction * width);
   return '█'.repeat(full) + '░'.repeat(width - full);
 };
 
-/** Starts the progress of one task, of which `before` units were done earlier; `quiet` shows nothing. */
-export function progress(label: string, quiet = false, before = 0): Progress {
+/**
+ * Starts the progress of one task; `quiet` shows nothing. The time left is estimated from what follows the first units, which say
+ * nothing of the rate: they have waited for the start, come in a batch, or stand for what an earlier process did.
+ */
+export function progress(label: string, quiet = false): Progress {
   if (quiet) return { update() {}, succeed() {}, fail() {}, stop() {} };
   const start = Date.now();
   const live = process.stderr.isTTY === true;
   const spinner = live ? ora({ text: label, stream: process.stderr }).start() : undefined;
   let last = 0;
+  let first: { readonly at: number; readonly done: number } | undefined;
   if (!live) process.stderr.write(`${label} …\n`);
   return {
     update(done, total, note = '') {
       const now = Date.now();
+      first ??= { at: now, done };
       const interval = live ? 100 : 10_000;
       if (now - last < interval && done < total) return;
       last = now;
-      const elapsed = (now - start) / 1000;
-      const left = done > before ? (elapsed / (done - before)) * (total - done) : Number.NaN;
-      const eta = Number.isFinite(left) ? ` · ${clock(left)} left` : '';
+      const [spent, made] = [now - first.at, done - first.done];
+      const known = spent >= TOGETHER && made > 0 && done < total;
+      const eta = known ? ` · ${clock(((spent / made) * (total - done)) / 1000)} left` : '';
       const text = `${label} ${bar(done / total)} ${done}/${total}${eta}${note ? ` · ${note}` : ''}`;
       if (spinner) spinner.text = text;
       else process.stderr.write(`  ${text}\n`);

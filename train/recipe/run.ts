@@ -47,8 +47,7 @@ export interface RunOptions {
   readonly engine: Engine;
   /** Where an interrupted run of the same options stood. */
   readonly from?: RunProgress | undefined;
-  /** `done` steps of the stage lie behind. */
-  readonly onStage?: (stage: Stage, index: number, done: number) => Pick<StageOptions, 'onStep' | 'onEvaluation'>;
+  readonly onStage?: (stage: Stage, index: number) => Pick<StageOptions, 'onStep' | 'onEvaluation'>;
   /** Called after every step and after every stage; what it throws stops the run. */
   readonly onPause?: (pause: RunPause) => Promise<void>;
 }
@@ -103,7 +102,7 @@ export async function runRecipe(options: RunOptions): Promise<RunResult> {
     const { stage: index, at } = run;
     const before = run;
     const stage = recipe.stages[index]!;
-    const hooks = options.onStage?.(stage, index, at.step) ?? {};
+    const hooks = options.onStage?.(stage, index) ?? {};
     const result = await runStage({
       ...options,
       ...hooks,
