@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { addEvaluate } from './train-distill/evaluate.ts';
 import { addOnnx } from './train-distill/onnx.ts';
+import { EXIT_CODES } from './train-distill/options.ts';
 import { addReport } from './train-distill/report.ts';
 import { addStudent } from './train-distill/student.ts';
 import { addTeacher } from './train-distill/teacher.ts';
@@ -27,7 +28,7 @@ Examples:
   train-distill evaluate runs/student --task polarity --split test --json
   train-distill report runs/teacher runs/student --out report.html
   train-distill onnx runs/student --out student.onnx
-`,
+${EXIT_CODES}`,
 );
 
 await runCommand(program);

@@ -13,7 +13,16 @@ import { argmax, predict } from '../../train/predict.ts';
 import { prediction } from '../../train/predictions.ts';
 import { taskScore } from '../../train/task-score.ts';
 import { progress } from '../ui/progress.ts';
-import { addColumns, addOutput, addEngine, GLUE_HELP, numeric, TASK_HELP, type ColumnFlags } from './options.ts';
+import {
+  addColumns,
+  addOutput,
+  addEngine,
+  EXIT_CODES,
+  GLUE_HELP,
+  numeric,
+  TASK_HELP,
+  type ColumnFlags,
+} from './options.ts';
 import { fittingLength } from './teacher.ts';
 import { printResult } from './training.ts';
 
@@ -152,7 +161,7 @@ export function addEvaluate(program: Command): void {
 Examples:
   train-distill evaluate runs/student --task polarity --split test --json
   train-distill evaluate runs/student --file texts.txt --predictions answers.jsonl
-`,
+${EXIT_CODES}`,
     )
     .action(evaluate);
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { loadWeights, requireHead, sha256 } from '../../checkpoints/index.ts';
 import { exportOnnx } from '../../engine/export-onnx.ts';
 import { writeWhole } from './evaluate.ts';
+import { EXIT_CODES } from './options.ts';
 import { printResult } from './training.ts';
 
 interface OnnxFlags {
@@ -33,7 +34,7 @@ Inputs are int64 input_ids, attention_mask and token_type_ids (batch_size, seque
 
 Example:
   train-distill onnx runs/student --out student.onnx
-`,
+${EXIT_CODES}`,
     )
     .action(onnx);
 }

@@ -1,4 +1,4 @@
-/** Options that the three subcommands share. */
+/** Options that subcommands share. */
 import type { Command } from 'commander';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -7,6 +7,7 @@ import { readExamples, type Dataset } from '../../data/read.ts';
 import { GLUE_NAMES, loadTaskPart, TASK_NAMES, taskInfo } from '../../data/tasks.ts';
 import { ENGINE_NAMES } from '../../engine/select.ts';
 import type { Overrides, Recipe } from '../../train/recipe/recipe.ts';
+import { builtInRecipes } from '../../train/recipe/recipes.ts';
 
 /** A parser for commander: a number within bounds, else an InputError that names the option. */
 export const numeric =
@@ -95,7 +96,7 @@ export interface TrainingFlags extends ColumnFlags {
 
 export const addColumns = (command: Command): Command =>
   command
-    .option('--text-column <name>', 'column of the text (TSV, CSV, JSONL)')
+    .option('--text-column <name>', 'column of the text (TSV, CSV, JSONL, Parquet)')
     .option('--pair-column <name>', 'column of the second text of a pair')
     .option('--label-column <name>', 'column of the label');
 
@@ -122,36 +123,100 @@ export const addOutput = (command: Command): Command =>
 export const TASK_HELP = `bundled data: ${TASK_NAMES.join(', ')}; with --glue: ${GLUE_NAMES.join(', ')}`;
 export const GLUE_HELP = 'folder of the official GLUE download, which holds CoLA/, SST-2/, …';
 
+/** Exit codes of every command, for the help. */
+export const EXIT_CODES = `
+Exit codes: 0 done, 2 bad input or file, 3 refused (a folder that exists, another run's work), 1 anything else; stopped by a
+signal: 130 or 143, and a training that was stopped goes on with the same command.
+`;
+
+/** What options that change a recipe say of the value they change, with that of the recipe that runs if none is named. */
+function defaults(
+  name: string,
+): Record<
+  | 'seed'
+  | 'steps'
+  | 'epochs'
+  | 'lr'
+  | 'batch'
+  | 'maxLength'
+  | 'dropout'
+  | 'freeze'
+  | 'evaluations'
+  | 'patience'
+  | 'accumulate',
+  string
+> {
+  // prettier-ignore
+  const { seed, maxLength, stages } = builtInRecipes().find((recipe) => recipe.name === name)!;
+  const said = (value: string): string => `(default: the recipe's; ${name}: ${value})`;
+  const ofStages = (value: (stage: Recipe['stages'][number]) => string | number): string =>
+    said([...new Set(stages.map(value))].join(', then '));
+  const length = ofStages((s) => (s.steps === undefined ? `${s.epochs} epochs` : `${s.steps} steps`));
+  return {
+    seed: said(String(seed)),
+    steps: length,
+    epochs: length,
+    lr: ofStages((s) => s.learningRate.toExponential().replace('e+0', '')),
+    batch: ofStages((s) => s.batchSize),
+    maxLength: said(String(maxLength)),
+    dropout: ofStages((s) => s.dropout ?? 'those of config.json'),
+    freeze: ofStages((s) => s.frozen.join(',') || 'none'),
+    evaluations: ofStages((s) => s.evaluations),
+    patience: ofStages((s) => s.patience ?? 'no early end'),
+    accumulate: ofStages((s) => s.accumulate),
+  };
+}
+
 /** Options of teacher and student. */
 export function addTraining(command: Command, recipe: string): Command {
+  const of = defaults(recipe);
   command
     .option('--task <name>', TASK_HELP)
     .option('--glue <dir>', GLUE_HELP)
     .option('--train <file>', 'training data: .tsv, .csv, .jsonl, .parquet or .txt')
-    .option('--dev <file>', 'data on which the best checkpoint is chosen');
+    .option(
+      '--dev <file>',
+      'labelled data on which the best checkpoint is chosen; without it every stage gives its last step',
+    );
   addColumns(command)
     .requiredOption('--out <dir>', 'new folder for the model, in Hugging Face format with run.json')
     .option('--dtype <dtype>', 'numbers of the weight file: F16 or F32', 'F32')
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
     .option('--recipe <name|file>', 'built-in recipe or JSON file', recipe)
-    .option('--seed <n>', 'names every random choice', numeric('--seed', { whole: true }))
+    .option('--seed <n>', `names every random choice ${of.seed}`, numeric('--seed', { whole: true }))
     .option('--seeds <list>', 'a run for each, such as 1,2,3, in OUT/seed-1, …; mean and deviation', seedList)
-    .option('--steps <n>', 'optimiser steps (recipes of one stage)', numeric('--steps', { whole: true, min: 1 }))
-    .option('--epochs <x>', 'passes over the data (recipes of one stage)', numeric('--epochs', { above: true }))
-    .option('--lr <x>', 'peak learning rate of every stage', numeric('--lr', { above: true }))
-    .option('--batch <n>', 'examples per step', numeric('--batch', { whole: true, min: 1 }))
-    .option('--max-length <n>', 'cut longer texts', numeric('--max-length', { whole: true, min: 2 }))
-    .option('--dropout <p>', 'dropout rate in place of the configured ones', numeric('--dropout'))
-    .option('--freeze <names>', 'beginnings of parameter names not to train, separated by commas', list)
-    .option('--evaluations <n>', 'evaluations on dev data per stage', numeric('--evaluations', { whole: true, min: 1 }))
+    .option(
+      '--steps <n>',
+      `optimiser steps, for recipes of one stage ${of.steps}`,
+      numeric('--steps', { whole: true, min: 1 }),
+    )
+    .option(
+      '--epochs <x>',
+      `passes over the data, for recipes of one stage ${of.epochs}`,
+      numeric('--epochs', { above: true }),
+    )
+    .option('--lr <x>', `peak learning rate of every stage ${of.lr}`, numeric('--lr', { above: true }))
+    .option('--batch <n>', `examples per step ${of.batch}`, numeric('--batch', { whole: true, min: 1 }))
+    .option(
+      '--max-length <n>',
+      `cut texts of more tokens ${of.maxLength}`,
+      numeric('--max-length', { whole: true, min: 2 }),
+    )
+    .option('--dropout <p>', `dropout rate ${of.dropout}`, numeric('--dropout'))
+    .option('--freeze <names>', `beginnings of parameter names not to train, separated by commas ${of.freeze}`, list)
+    .option(
+      '--evaluations <n>',
+      `evaluations on dev data per stage ${of.evaluations}`,
+      numeric('--evaluations', { whole: true, min: 1 }),
+    )
     .option(
       '--patience <n>',
-      'end a stage after so many evaluations without a better one',
+      `end a stage after so many evaluations without a better one ${of.patience}`,
       numeric('--patience', { whole: true, min: 1 }),
     )
     .option(
       '--accumulate <k>',
-      'compute each step’s batch in k parts, for less memory',
+      `compute each step’s batch in k parts, for less memory ${of.accumulate}`,
       numeric('--accumulate', { whole: true, min: 1 }),
     )
     .option(
@@ -164,7 +229,10 @@ export function addTraining(command: Command, recipe: string): Command {
       'keep the n best checkpoints as model folders in OUT/checkpoints',
       numeric('--keep', { whole: true, min: 1 }),
     )
-    .option('--metric <name>', 'metric of the best checkpoint: accuracy, f1, matthews, pearson, spearman');
+    .option(
+      '--metric <name>',
+      "metric of the best checkpoint: accuracy, f1, matthews, pearson, spearman (default: the recipe's, else the task's, else accuracy, for scores pearson)",
+    );
   return command;
 }
 

@@ -5,6 +5,7 @@ import { InputError } from '../../common/errors.ts';
 import { readRunRecord, RUN_RECORD_FILE } from '../../checkpoints/run-record.ts';
 import { reportHtml, type Run } from '../../train/report/report.ts';
 import { writeWhole } from './evaluate.ts';
+import { EXIT_CODES } from './options.ts';
 import { printResult } from './training.ts';
 
 interface ReportFlags {
@@ -60,7 +61,7 @@ several runs their results side by side. It needs no network and follows the rea
 Examples:
   train-distill report runs/student --out report.html
   train-distill report runs/seed1 runs/seed2 runs/seed3 --out seeds.html --title "MRPC, three seeds"
-`,
+${EXIT_CODES}`,
     )
     .action(report);
 }

@@ -5,6 +5,7 @@ import { InputError, RefusedError } from '../../common/errors.ts';
 import { readRunRecord, RUN_RECORD_FILE, type RunRecord } from '../../checkpoints/run-record.ts';
 import { defaultMetric } from '../../train/evaluate.ts';
 import { onError } from '../ui/colour.ts';
+import { figure } from '../ui/figures.ts';
 import { interruptions, Stopped, type Interruption } from '../ui/interrupt.ts';
 import { writeWhole } from './evaluate.ts';
 import type { TrainingFlags } from './options.ts';
@@ -98,7 +99,7 @@ async function trainAll<F extends TrainingFlags>(
   const summary = summaryOf(records);
   await writeWhole(join(out, SUMMARY), `${JSON.stringify({ ...head, ...summary }, null, 2)}\n`);
   if (flags.json) return printResult({ ...head, out, ...summary }, true);
-  const lines = Object.entries(summary.metrics).map(([name, s]) => [name, `${s.mean.toFixed(4)} ± ${s.deviation.toFixed(4)}`]); // prettier-ignore
-  const best = summary.best === undefined ? {} : { best: `${summary.best.folder} (${summary.best.metric} ${summary.best.value.toFixed(4)})` }; // prettier-ignore
+  const lines = Object.entries(summary.metrics).map(([name, s]) => [name, `${figure(name, s.mean).replace(' %', '')} ± ${figure(name, s.deviation)}`]); // prettier-ignore
+  const best = summary.best === undefined ? {} : { best: `${summary.best.folder} (${summary.best.metric} ${figure(summary.best.metric, summary.best.value)})` }; // prettier-ignore
   printResult({ ...head, out, seeds: seeds.join(', '), ...Object.fromEntries(lines), ...best }, false);
 }

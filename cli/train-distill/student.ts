@@ -24,7 +24,16 @@ import { chooseShifts } from '../../train/shift.ts';
 import type { Model } from '../../train/stage.ts';
 import type { Interruption } from '../ui/interrupt.ts';
 import { progress } from '../ui/progress.ts';
-import { addOutput, addEngine, addTraining, numeric, overrides, trainingData, type TrainingFlags } from './options.ts';
+import {
+  EXIT_CODES,
+  addOutput,
+  addEngine,
+  addTraining,
+  numeric,
+  overrides,
+  trainingData,
+  type TrainingFlags,
+} from './options.ts';
 import { checkDtype, fittingLength } from './teacher.ts';
 import { runAndPrint } from './seeds.ts';
 import { refuseExisting, trainAndSave } from './training.ts';
@@ -201,7 +210,7 @@ Examples:
   train-distill student --teacher runs/teacher --task polarity --no-distillation --out runs/labels-only
   train-distill student --teacher runs/teacher --task polarity --layers 3 --recipe fast --out runs/half
   train-distill student --teacher runs/teacher --train texts.txt --recipe fast --out runs/student
-`,
+${EXIT_CODES}`,
     )
     .action((flags: StudentFlags) => runAndPrint({ command: 'student', preset: flags.preset }, flags, student));
 }

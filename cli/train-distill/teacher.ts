@@ -8,7 +8,15 @@ import { prepare } from '../../train/examples.ts';
 import { withHead } from '../../train/head.ts';
 import { overrideRecipe, type Recipe } from '../../train/recipe/recipe.ts';
 import { DEFAULT_RECIPE, findRecipe } from '../../train/recipe/recipes.ts';
-import { addOutput, addEngine, addTraining, overrides, trainingData, type TrainingFlags } from './options.ts';
+import {
+  EXIT_CODES,
+  addOutput,
+  addEngine,
+  addTraining,
+  overrides,
+  trainingData,
+  type TrainingFlags,
+} from './options.ts';
 import { runAndPrint } from './seeds.ts';
 import { refuseExisting, trainAndSave } from './training.ts';
 import { onError } from '../ui/colour.ts';
@@ -34,7 +42,9 @@ async function teacher(flags: TeacherFlags, signal: Interruption): Promise<Recor
   const labels = regression ? ['score'] : (data.labels ?? labelsOf(data.train));
   const model = withHead(base, labels, recipe.seed);
   if (!flags.quiet && model.made.length > 0) {
-    process.stderr.write(onError.dim(`new, by seed ${recipe.seed}: ${model.made.join(', ')}\n`));
+    process.stderr.write(
+      onError.dim(`new layers with random weights (seed ${recipe.seed}): ${model.made.join(', ')}\n`),
+    );
   }
   const tokenizer = await loadTokenizer(base.tokenizerDir);
   const maxLength = fittingLength(recipe.maxLength, base.config.max_position_embeddings);
@@ -83,7 +93,7 @@ Examples:
   train-distill teacher --from MiniLM --task polarity --out runs/teacher
   train-distill teacher --from MiniLM --train train.tsv --dev dev.tsv --label-column label --lr 5e-5 --out runs/t
   train-distill teacher --from MiniLM --train sts.tsv --dev sts-dev.tsv --regression --out runs/similarity
-`,
+${EXIT_CODES}`,
     )
     .action((flags: TeacherFlags) => runAndPrint({ command: 'teacher' }, flags, teacher));
 }

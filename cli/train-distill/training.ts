@@ -12,10 +12,11 @@ import { KeptModels, MEASURED } from '../../train/kept.ts';
 import { predict } from '../../train/predict.ts';
 import type { Guide } from '../../train/objective.ts';
 import type { Recipe } from '../../train/recipe/recipe.ts';
-import { runRecipe, type RunOptions, type RunPause } from '../../train/recipe/run.ts';
+import { runRecipe, type RunOptions, type RunPause, type StageOutcome } from '../../train/recipe/run.ts';
 import { type Checkpoint, firstDifference, KEPT, WorkFolder } from '../../train/work-folder.ts';
 import { evaluationOf, measureRanges } from '../../train/report/measure.ts';
 import { Diverged, stageSteps, type Model } from '../../train/stage.ts';
+import { figure, resultLine } from '../ui/figures.ts';
 import { Stopped, type Interruption } from '../ui/interrupt.ts';
 import { progress, type Progress } from '../ui/progress.ts';
 import { version } from '../ui/run.ts';
@@ -105,9 +106,17 @@ const identityOf = ({ command, config, flags, recipe, train, dev, modelHash, eng
   versions: versionsOf(engine),
 });
 
-/** Lines about the stages as they go: loss, rate, time left, memory. */
+/** Measures but losses, as a person reads them. */
+const measures = (values: Readonly<Record<string, number>>): string =>
+  Object.entries(values)
+    .filter(([name]) => !name.endsWith('loss'))
+    .map(([name, value]) => `${name} ${figure(name, value)}`)
+    .join(' · ');
+
+/** Lines about the stages as they go: loss, rate, time left, memory; of an ended one what it gave. */
 function watch({ recipe, flags }: Training): {
   onStage: NonNullable<RunOptions['onStage']>;
+  ended(outcome: StageOutcome): void;
   finish(): void;
   stop(): void;
 } {
@@ -120,25 +129,26 @@ function watch({ recipe, flags }: Training): {
   return {
     finish,
     stop: () => bar?.stop(),
-    onStage: (stage, index, before) => {
+    ended: ({ steps, chosenStep, metrics }) => {
+      const measured = Object.keys(metrics).length === 0 ? '' : `: ${measures(metrics)}`;
+      said += ` · kept step ${chosenStep} of ${steps}${measured}`;
+    },
+    onStage: (stage, index) => {
       finish();
-      const now = progress(`Stage ${index + 1} of ${recipe.stages.length}: ${stage.name}`, flags.quiet, before);
+      const now = progress(`Stage ${index + 1} of ${recipe.stages.length}: ${stage.name}`, flags.quiet);
       let measured = '';
       let loss: number | undefined;
-      const tell = (): void => void (said = `Stage ${stage.name}: loss ${short(loss ?? Number.NaN)}${measured}`);
       bar = now;
       said = `Stage ${stage.name}`;
       return {
         onStep: (done, total, values) => {
           // An average of the recent past reads better than single batches.
           loss = loss === undefined ? values['loss']! : 0.95 * loss + 0.05 * values['loss']!;
-          tell();
+          said = `Stage ${stage.name}: loss ${short(loss)}`;
           now.update(done, total, `loss ${short(loss)} · rate ${values['rate']!.toExponential(1)}${measured}`);
         },
         onEvaluation: ({ values }) => {
-          const shown = Object.entries(values).filter(([name]) => !name.endsWith('loss'));
-          measured = ` · ${shown.map(([name, value]) => `${name} ${value.toFixed(4)}`).join(' · ')}`;
-          tell();
+          measured = ` · ${measures(values)}`;
         },
       };
     },
@@ -216,12 +226,19 @@ export async function trainAndSave(t: Training): Promise<Record<string, unknown>
       process.stderr.write(onError.yellow(`${data.source}: ${many} texts cut to ${recipe.maxLength} tokens\n`));
     }
   }
+  if (recipe.stages.length > 0 && dev?.targets === undefined && !flags.quiet) {
+    process.stderr.write(onError.dim('no labelled dev data (--dev): every stage gives the weights of its last step\n'));
+  }
   const work = new WorkFolder(`${flags.out}.partial`);
   t.signal.hold();
   try {
+    const tried = await exists(work.path);
     const last = await work.open(identityOf(t));
-    if (last !== undefined && !flags.quiet) {
+    if (!flags.quiet && last !== undefined) {
       process.stderr.write(onError.dim(`going on from stage ${last.run.stage + 1}, step ${last.run.at.step}\n`));
+    } else if (!flags.quiet && tried) {
+      const why = `${work.path}: the process before ended before its first checkpoint, so nothing was saved`;
+      process.stderr.write(onError.yellow(`${why}; beginning anew\n`));
     }
     return printed(flags.out, await trainOrClean(work, last, t));
   } finally {
@@ -258,6 +275,7 @@ async function trainIn(work: WorkFolder, last: Checkpoint | undefined, t: Traini
   let saved = Date.now();
   const onPause = async (pause: RunPause): Promise<void> => {
     await keep?.(pause);
+    if (pause.ended) shown.ended(pause.progress().outcomes.at(-1)!);
     const stopping = signal.code() !== undefined;
     if (pause.mark !== undefined || stopping || Date.now() - saved >= CHECKPOINT_EVERY) {
       await work.save({ run: pause.progress(), started, seconds: seconds(), peakRssBytes: peakRssBytes() });
@@ -304,6 +322,10 @@ async function trainIn(work: WorkFolder, last: Checkpoint | undefined, t: Traini
 /** The result: one JSON object, or lines a person reads. */
 export function printResult(result: Readonly<Record<string, unknown>>, json: boolean): void {
   if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
-  else
-    for (const [name, value] of Object.entries(result)) process.stdout.write(`${name.padEnd(16)} ${String(value)}\n`);
+  else {
+    for (const [name, value] of Object.entries(result)) {
+      const text = typeof value === 'number' ? figure(name, value) : Array.isArray(value) ? value.join(', ') : String(value); // prettier-ignore
+      process.stdout.write(resultLine(name, text));
+    }
+  }
 }
