@@ -6,6 +6,7 @@ import { addDealCommand } from './secure-infer/deal-command.ts';
 import { addEvaluateCommand } from './secure-infer/evaluate.ts';
 import { addKeygenCommand } from './secure-infer/keygen.ts';
 import { addOwnerCommands } from './secure-infer/owner-commands.ts';
+import { EXIT_CODES } from './secure-infer/options.ts';
 import { addServeCommands } from './secure-infer/serve.ts';
 import { runCommand, version } from './ui/run.ts';
 
@@ -24,7 +25,7 @@ Examples:
   secure-infer party --bundle bundles/party1 --keys keys/party1
   secure-infer ask --bundle bundles/client --keys keys/client --text "a fine film"
 
-Exit codes: 0 done, 2 bad input or file, 3 refused, 4 a peer failed or is absent, 1 anything else.
+${EXIT_CODES}
 `,
   );
 addClientCommands(program);
@@ -33,5 +34,6 @@ addServeCommands(program);
 addDealCommand(program);
 addKeygenCommand(program);
 addOwnerCommands(program);
+for (const command of program.commands) command.addHelpText('after', `\n${EXIT_CODES}`);
 
 await runCommand(program);

@@ -215,12 +215,12 @@ export function addExport(program: Command): void {
     .option('--no-guard', 'answer also where a value left its calibrated range, at random: for comparisons only')
     .option(
       '--max-length <n>',
-      'cut longer texts, and refuse an export whose longest is shorter (default: cut at the length the student was trained at, as its run.json says, else 128)',
+      'cut longer texts, and refuse if none is as long (default: cut at the largest of --hide-length, else at the length the student was trained at, as its run.json says, else at 128)',
       positive('--max-length'),
     )
     .option(
       '--hide-length <sizes>',
-      'pad every text to the next of these numbers of tokens, e.g. 32,64,128: the parties see which, not its own length',
+      'pad every text to the next of these numbers of tokens, e.g. 32,64,128: the parties see which, not its own length (default: lengths are public)',
       bucketList,
     )
     .option('--tokenizer <dir>', 'tokenizer files, if the model folder has none')
@@ -248,7 +248,8 @@ Examples:
 The longest legal text is the longest calibrated one: nothing is known of the ranges of longer ones. A student calibrated on pairs
 answers pairs, one calibrated on single texts single texts.
 
-Exit codes: 0 done, 2 bad input or file, 3 refused (a model the suite cannot run, a folder that exists), 1 anything else.
+Exit codes: 0 done, 2 bad input or file, 3 refused (a model the suite cannot run, a folder that exists),
+130 interrupted, 1 anything else.
 `,
     )
     .action(run);

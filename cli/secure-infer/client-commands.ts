@@ -225,8 +225,14 @@ export const withFlight = (command: Command, json = JSON_HELP): Command =>
 export function addClientCommands(program: Command): void {
   withFlight(withQuestions(program.command('local <bundles>')))
     .description('Starts the three roles on this host, each with its own folder only, and answers texts in secret.')
-    .option('--seed <seed>', 'make every mask from this seed: NO SECRECY, for comparing with the interpreter')
-    .option('--ahead', 'deal for all texts to disk first: the answers then take only the online part')
+    .option(
+      '--seed <seed>',
+      'make every mask from this seed: NO SECRECY, for comparing with the interpreter (default: secret masks)',
+    )
+    .option(
+      '--ahead',
+      'deal for all texts to disk first: the answers then take only the online part (default: deal while asking)',
+    )
     .option('--transcript <dir>', 'with --seed: write every opened word and the rounding words')
     .addHelpText(
       'after',

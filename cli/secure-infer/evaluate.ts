@@ -20,7 +20,7 @@ import { addLabelledData, labelledData, type LabelledDataFlags } from '../train-
 import { counted, figure, resultLine } from '../ui/figures.ts';
 import { progress } from '../ui/progress.ts';
 import { answerAll, withFlight, withLocal, type LocalCommandOptions } from './client-commands.ts';
-import { wholeNumber } from './options.ts';
+import { TRUNCATE_HELP, wholeNumber } from './options.ts';
 import { textsOf, tokenise } from './texts.ts';
 
 interface EvaluateOptions extends LocalCommandOptions, LabelledDataFlags {
@@ -213,11 +213,14 @@ const JSON_HELP =
 export function addEvaluateCommand(program: Command): void {
   addLabelledData(withFlight(program.command('evaluate <bundles>'), JSON_HELP))
     .description('Metrics of secured answers on labelled texts, with the three roles on this host.')
-    .option('--examples <n>', 'only the first n texts', wholeNumber)
-    .option('--truncate', 'cut texts that are too long instead of refusing them')
+    .option('--examples <n>', 'only the first n texts (default: all)', wholeNumber)
+    .option('--truncate', TRUNCATE_HELP)
     .option('--ahead', 'deal for all texts to disk first: `seconds` are then those of the online part')
     .option('--clear', 'without secrecy: the fixed-point interpreter on plaintext, from bundles/provider')
-    .option('--seed <seed>', 'with --clear: seed of the rounding; else every mask comes from it: NO SECRECY')
+    .option(
+      '--seed <seed>',
+      'with --clear: seed of the rounding (default: 0); else every mask comes from it: NO SECRECY (default: secret masks)',
+    )
     .option(
       '--against <file>',
       'predictions of the float model (train-distill evaluate --predictions): adds agreement and logit errors',
@@ -225,8 +228,8 @@ export function addEvaluateCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-Metrics are over the answered texts; withheld ones are named beside them. Texts are cut at the length the export was calibrated for;
---against refuses predictions that were made of other texts, or of the same cut at another length.
+Metrics are over the answered texts; withheld ones are named beside them. --truncate cuts at the longest
+calibrated length; --against refuses predictions that were made of other texts, or of the same cut at another length.
 
 Examples:
   secure-infer evaluate bundles --file dev.tsv

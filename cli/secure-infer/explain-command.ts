@@ -180,10 +180,10 @@ export function addExplainCommand(program: Command): void {
     .option('--seq <n>', 'tokens of every text', wholeNumber, 128)
     .option('--batch <n>', 'texts that share a session', wholeNumber, 1)
     .option('--plan <name>', 'scales and rings of a shape, as of export-shares', 'balanced')
-    .option('--no-guard', 'a shape without guards')
+    .option('--no-guard', 'a shape without guards (default: with)')
     .option(
       '--hide-length <sizes>',
-      'a shape whose texts are padded to the next of these numbers of tokens, e.g. 32,64,128, as of export-shares',
+      'a shape whose texts are padded to the next of these numbers of tokens, e.g. 32,64,128, as of export-shares (default: lengths are public)',
       bucketList,
     )
     .addOption(new Option('--softmax-act <name>', 'attention of a shape (default: 2quad)').choices(ATTENTIONS))

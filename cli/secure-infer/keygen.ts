@@ -51,7 +51,10 @@ export function addKeygenCommand(program: Command): void {
     .command('keygen')
     .description('Makes identities (key and self-signed certificate) and a deployment file that pins them.')
     .requiredOption('--out <dir>', 'where to write')
-    .option('--role <role>', `only the identity of one role: ${KEY_ROLES.join(', ')}`)
+    .option(
+      '--role <role>',
+      `only the identity of one role: ${KEY_ROLES.join(', ')} (default: all, and a deployment file)`,
+    )
     .option('--port <port>', 'first of four ports on this host, for the deployment file', wholeNumber, 7700)
     .option('--json', 'print the fingerprints as JSON')
     .addHelpText(

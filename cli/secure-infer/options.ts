@@ -14,14 +14,23 @@ export interface QuestionOptions {
   readonly truncate?: boolean;
 }
 
+export const TRUNCATE_HELP = 'cut texts longer than any calibrated one (default: refuse them)';
+
+/** For the help of every subcommand. */
+export const EXIT_CODES = `Exit codes: 0 done, 2 bad option, input or file, 3 refused (a text, a bundle, a peer’s key; every answer withheld),
+4 a peer failed or is absent, 130 interrupted, 1 anything else.`;
+
 export const withQuestions = (command: Command): Command =>
   command
-    .option('--file <file>', 'texts: .txt (one a line), .tsv, .csv or .jsonl')
+    .option('--file <file>', 'texts: .txt (one a line), .tsv, .csv, .jsonl or .parquet')
     .option('--text <text>', 'one text')
     .option('--pair <text>', 'the second text of a pair')
-    .option('--text-column <name>', 'column of the text in --file')
-    .option('--pair-column <name>', 'column of the second text in --file')
-    .option('--truncate', 'cut texts that are too long instead of refusing them');
+    .option('--text-column <name>', 'column of the text in --file (default: by its name, such as text or sentence)')
+    .option(
+      '--pair-column <name>',
+      'column of the second text in --file (default: by its name, unless --text-column is given)',
+    )
+    .option('--truncate', TRUNCATE_HELP);
 
 export const seconds = (text: string): number => {
   const value = Number(text);

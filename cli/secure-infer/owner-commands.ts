@@ -100,12 +100,15 @@ export function addOwnerCommands(program: Command): void {
     .description(
       'Runs the fixed-point program on plaintext (the model owner’s check). With --transcript: repeats a deterministic run.',
     )
-    .option('--seed <seed>', 'seed of the rounding, or of the run that wrote the transcript')
+    .option('--seed <seed>', 'seed of the rounding (default: 0), or of the run that wrote the transcript')
     .option(
       '--transcript <dir>',
       'transcript of `local --seed S` for the same texts: says whether the logits are identical',
     )
-    .option('--json', 'one JSON object a line')
+    .option(
+      '--json',
+      'one JSON object a line: label, probabilities, logits (or score); refused where a guard flags the text',
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  secure-infer interpret bundles --file texts.txt --json\n  secure-infer interpret bundles --file texts.txt --seed 1 --transcript t\n',

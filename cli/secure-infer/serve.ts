@@ -169,7 +169,10 @@ async function partyRole(dir: string): Promise<'party0' | 'party1'> {
 /** `party` and `assistant`. */
 export function addServeCommands(program: Command): void {
   withRole(program.command('party').description('Serves as party 0 or party 1, whichever the bundle is for.'))
-    .option('--stock <dir>', 'serve from deals made ahead (secure-infer deal), and nothing else')
+    .option(
+      '--stock <dir>',
+      'serve from deals made ahead (secure-infer deal), and nothing else (default: every session is dealt live)',
+    )
     .option('--live', 'with --stock: let the assistant deal live for texts that the stock has nothing for')
     .addOption(
       new Option('--failure-floor <seconds>', 'a client hears of a failure only at multiples of this time')
