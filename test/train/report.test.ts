@@ -171,6 +171,13 @@ describe('the page', () => {
     expect(row(table, 5)).toEqual(['median', '0']);
   });
 
+  it('marks predictions in the colour of their run', () => {
+    const runs = ['a', 'b'].map((name) => ({ name, record: scoreRecord() }));
+    const cards = byClass(parseMarkup(reportHtml(runs)), 'card').filter((e) => byClass(e, 'mark').length > 0);
+    const classes = cards.map((e) => e.attributes.get('class'));
+    expect(classes).toEqual(['card run0', 'card run0', 'card run1', 'card run1']);
+  });
+
   it('compares runs: results, differing settings, spread over seeds', () => {
     const root = page('a', 'b', 'c');
     const [results, seeds, differences] = byTag(root, 'table');
@@ -208,7 +215,7 @@ describe('the page', () => {
     const runs = [of('teacher', ['fine-tune'], 3), of('one', ['joint'], 2), of('two', ['layers', 'joint'], 3)];
     const root = parseMarkup(reportHtml(runs));
     const heads = byTag(root, 'h2').map(textOf).filter((text) => text.startsWith('Stage')); // prettier-ignore
-    expect(heads).toEqual(['Stage “fine-tune” of teacher', 'Stage “joint”', 'Stage 1: layers of two']);
+    expect(heads).toEqual(['Stage “fine-tune” (teacher)', 'Stage “joint”', 'Stage 1: layers (two)']);
     const stages = byTag(root, 'section').filter((e) => textOf(e).startsWith('Stage'));
     expect(textOf(byClass(stages[0]!, 'note')[0]!)).toBe(
       '3 steps of 8 examples, peak learning rate 1e−4, weights of the last step kept.',
@@ -356,11 +363,11 @@ describe('colours', () => {
           expect(contrast(ink, ground), `${ink} on ${ground}`).toBeGreaterThanOrEqual(4.5);
         }
       }
-      const { run0, run1, run2, run3, run4, run5, ramp0, ramp1, ramp2, ramp3, warn, card, wanted } = colours;
+      const { run0, run1, run2, run3, run4, run5, ramp0, ramp1, ramp2, ramp3, soft, warn, card, wanted } = colours;
       for (const ink of [run0, run1, run2, run3, run4, run5, ramp0, ramp1, ramp2, ramp3, warn]) {
         expect(contrast(ink, card), `${ink} on ${card}`).toBeGreaterThanOrEqual(3);
       }
-      for (const ink of [run0, warn]) expect(contrast(ink, wanted), `${ink} on ${wanted}`).toBeGreaterThanOrEqual(3);
+      for (const ink of [soft, warn]) expect(contrast(ink, wanted), `${ink} on ${wanted}`).toBeGreaterThanOrEqual(3);
     });
   }
 });

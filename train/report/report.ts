@@ -7,6 +7,7 @@ import { confusionTable, leaves, rangeBars, residuals, scatter, type WireRange }
 import { show } from './scale.ts';
 import { stageHead } from './stage-head.ts';
 import { STYLE } from './style.ts';
+import { runLook } from './swatch.ts';
 import { breakable, fallback } from './tables.ts';
 
 export type { Run } from './curves.ts';
@@ -43,18 +44,20 @@ function evaluationSection(runs: readonly Run[]): Markup | undefined {
       { class: 'grid' },
       found.flatMap(({ name, i, evaluation }) => {
         const run = runs.length > 1 ? `: ${name}` : '';
-        if (evaluation.kind === 'classes') return [answersCard(`Confusion matrix${run}`, confusionTable(evaluation))];
+        if (evaluation.kind === 'classes')
+          return [answersCard(`Confusion matrix${run}`, i, confusionTable(evaluation))];
         return [
-          answersCard(`Predictions against targets${run}`, scatter(`scatter-${i}`, evaluation)),
-          answersCard(`Residuals${run}`, residuals(`residuals-${i}`, evaluation), residualTable(evaluation.pairs)),
+          answersCard(`Predictions against targets${run}`, i, scatter(`scatter-${i}`, evaluation)),
+          answersCard(`Residuals${run}`, i, residuals(`residuals-${i}`, evaluation), residualTable(evaluation.pairs)),
         ];
       }),
     ),
   );
 }
 
-const answersCard = (title: string, ...content: Markup[]): Markup =>
-  h('section', { class: 'card' }, h('h3', {}, title), content);
+/** A card whose marks have the colour of the run. */
+const answersCard = (title: string, run: number, ...content: Markup[]): Markup =>
+  h('section', { class: `card ${runLook(run)['class']}` }, h('h3', {}, title), content);
 
 /** Distribution of prediction − target. */
 function residualTable(pairs: readonly (readonly [number, number])[]): Markup {

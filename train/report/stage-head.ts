@@ -46,7 +46,7 @@ export function stageHead(runs: readonly Run[], stage: string): Markup[] {
   const [first] = places;
   const alike = places.every((place) => place?.at === first?.at && place?.of === first?.of);
   const numbered = alike && first !== undefined && first.of > 1 ? `Stage ${first.at}: ${stage}` : `Stage “${stage}”`;
-  const only = runs.length > 1 && drawn.length === 1 ? ` of ${drawn[0]!.run.name}` : '';
+  const only = runs.length > 1 && drawn.length === 1 ? ` (${drawn[0]!.run.name})` : '';
   const details = drawn.map(({ run }, i) => {
     const place = places[i];
     const number = alike || place === undefined ? [] : [place.of === 1 ? 'its only stage' : `stage ${place.at} of ${place.of}`]; // prettier-ignore

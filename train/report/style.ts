@@ -105,9 +105,9 @@ svg.square{max-width:420px}
 .leader{fill:none;stroke:var(--ink);stroke-width:1;opacity:.6}
 .end{fill:var(--text);font-size:11px;font-variant-numeric:tabular-nums}
 .ideal{stroke:var(--soft);stroke-width:1;stroke-dasharray:4 4}
-.mark{fill:var(--run0);opacity:.45}
+.mark{fill:var(--ink);opacity:.45}
 .wanted{fill:var(--wanted)}
-.seen{fill:var(--run0)}
+.seen{fill:var(--soft)}
 .seen.outside{fill:var(--warn)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;margin:12px 0;padding:0;font-size:14px}
 .legend li{display:flex;align-items:center;gap:7px;min-width:0;overflow-wrap:anywhere}
