@@ -37,15 +37,15 @@ export const DIRECTIONS = [
 ] as const; // prettier-ignore
 export type Direction = (typeof DIRECTIONS)[number];
 
-/** What `keep` makes of every message of a session, by direction: pass `faults` to the session. */
-export function recorder<T>(keep: (message: Uint8Array) => T): {
+/** What `view` makes of every message of a session, by direction: pass `faults` to the session. */
+export function recorder<T>(view: (message: Uint8Array) => T): {
   readonly seen: ReadonlyMap<Direction, T[]>;
   readonly faults: Partial<Record<Direction, Fault>>;
 } {
   const seen = new Map<Direction, T[]>(DIRECTIONS.map((direction) => [direction, []]));
   const record =
     (direction: Direction): Fault =>
-    (message) => (seen.get(direction)!.push(keep(message)), [{ message }]);
+    (message) => (seen.get(direction)!.push(view(message)), [{ message }]);
   return { seen, faults: Object.fromEntries(DIRECTIONS.map((direction) => [direction, record(direction)])) };
 }
 

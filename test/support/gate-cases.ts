@@ -328,8 +328,8 @@ const cases: Record<Gate['op'], Make> = {
   lookup(draw, _, inputs) {
     const [b, n, shape] = [draw.int(1, 6), ring(draw, 2, 128), anyShape(draw)];
     const limit = 2 ** Math.min(n - 1, 29);
-    const table = Array.from({ length: 2 ** b }, (_v, i) => (i === 0 ? -limit : draw.int(0, 2 * limit - 1) - limit));
-    return { gates: [{ ...gate('g', [inputs.share(b + draw.int(0, 3), shape)], n, shape), op: 'lookup', table }] };
+    const entries = Array.from({ length: 2 ** b }, (_v, i) => (i === 0 ? -limit : draw.int(0, 2 * limit - 1) - limit));
+    return { gates: [{ ...gate('g', [inputs.share(b + draw.int(0, 3), shape)], n, shape), op: 'lookup', table: entries }] };
   },
   outer(draw, _, inputs) {
     const [n, cols] = [ring(draw, 3, 120), draw.int(1, 5)];

@@ -106,8 +106,8 @@ export function tinyProgram(hidden = false): Program {
     const muShare = put('mu.share', [bits], 80, 0, scalar, { op: 'paddingShare' });
     const mu = put('mu', [muShare], 80, 0, scalar, { op: 'open' });
     const one: Shape = { rows: 'text', cols: 1 };
-    const n_ = put('mu.n', [muShare], 4, 0, one, { op: 'sumTokens' });
-    const inverse = put('mu.inv', [n_], 12, 8, one, { op: 'lookup', table: [0, 256, 128, 85, 64, 51, 43, 37, 32, 28, 26, 23, 21, 20, 18, 17] }); // prettier-ignore
+    const count = put('mu.n', [muShare], 4, 0, one, { op: 'sumTokens' });
+    const inverse = put('mu.inv', [count], 12, 8, one, { op: 'lookup', table: [0, 256, 128, 85, 64, 51, 43, 37, 32, 28, 26, 23, 21, 20, 18, 17] }); // prettier-ignore
     put('mu.w', [put('mu.o_inv', [inverse], 11, 8, one, { op: 'ext', lift: 40 }), mu], 40, 8, scalar, { op: 'outer' });
     const variance = gates.findIndex(({ name }) => name === 'emb.v');
     put('emb.mu', [variance, mu], 68, 32, scalar, { op: 'paddedFourier', table: table(14, 3) });
