@@ -136,7 +136,8 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
   const bundle = provider?.bundle ?? (await readBundle(dir, 'client'));
   const { labels } = bundle.manifest;
   const targets = targetsOf(data, labels, labels.length === 1);
-  const all = tokenise(await loadTokenizer(dir), bundle.manifest, texts, options.truncate === true);
+  const tokenizer = await loadTokenizer(dir);
+  const { encodings: all, truncated } = tokenise(tokenizer, bundle.manifest, texts, options.truncate === true);
   const float = options.against === undefined ? undefined : await readPredictions(options.against, labels.length, all);
   const { logits, cost, seconds } =
     provider === undefined
@@ -152,6 +153,7 @@ async function evaluate(bundles: string, options: EvaluateOptions): Promise<void
     path: clear ? 'clear' : 'secured',
     data: data.source,
     examples: all.length,
+    ...(truncated > 0 && { truncated }),
     withheld: all.length - answered.length,
     withheldAt: logits.flatMap((row, i) => (row === undefined ? [whole.places?.[i] ?? `example ${i + 1}`] : [])),
     metrics: measured(logits),
@@ -170,6 +172,8 @@ interface Result {
   readonly path: 'clear' | 'secured';
   readonly data: string;
   readonly examples: number;
+  /** Texts that were cut; absent: none. */
+  readonly truncated?: number;
   readonly withheld: number;
   /** Where the withheld texts stand in the data. */
   readonly withheldAt: readonly string[];
@@ -192,6 +196,7 @@ export function resultText(r: Result): string {
     ['data', r.data],
     ['examples', `${examples}${withheld === 0 ? '' : `, ${counted(examples - withheld, 'answer')}, ${withheld} withheld`}`],
   ]; // prettier-ignore
+  if (r.truncated !== undefined) lines.push(['truncated', String(r.truncated)]);
   if (withheld > 0) lines.push(['withheld', withheldAt.slice(0, NAMED).join(', ') + more]);
   for (const [name, value] of Object.entries(metrics)) {
     const other = compared?.float[name];
@@ -207,7 +212,7 @@ export function resultText(r: Result): string {
 }
 
 const JSON_HELP =
-  'one JSON object: metrics as shares of one (with --against: of the float model too, agreement, maxLogitError, meanLogitError), examples, withheld, withheldAt, meanRounds and meanSentBytes a text, seconds';
+  'one JSON object: metrics as shares of one (with --against: of the float model too, agreement, maxLogitError, meanLogitError), examples, truncated, withheld, withheldAt, meanRounds and meanSentBytes a text, seconds';
 
 /** The subcommand `evaluate`. */
 export function addEvaluateCommand(program: Command): void {

@@ -32,7 +32,7 @@ async function interpretCommand(dir: string, options: InterpretOptions): Promise
   await loadKernels();
   const provider = await loadProvider(providerDir(dir));
   const tokenizer = await loadTokenizer(providerDir(dir));
-  const texts = tokenise(tokenizer, provider.bundle.manifest, asked, options.truncate === true);
+  const { encodings: texts } = tokenise(tokenizer, provider.bundle.manifest, asked, options.truncate === true);
   const { labels, task } = provider.bundle.manifest;
   const print = (line: object): void =>
     void process.stdout.write(`${options.json ? JSON.stringify(line) : plain(line)}\n`);

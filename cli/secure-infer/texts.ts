@@ -5,6 +5,8 @@ import type { Encoding, Tokenizer } from '../../data/tokenizer.ts';
 import { loadTokenizer } from '../../data/tokenizer-files.ts';
 import type { Manifest } from '../../export/bundle/format.ts';
 import type { ClientBundle } from '../../export/bundle.ts';
+import { onError } from '../ui/colour.ts';
+import { counted } from '../ui/figures.ts';
 import type { QuestionOptions } from './options.ts';
 
 /** Texts, and what a message calls each of them: file and line, or the option. */
@@ -41,14 +43,21 @@ export async function questions(options: QuestionOptions): Promise<Texts> {
 /** What a model was calibrated for. */
 export type Calibrated = Pick<Manifest, 'minLength' | 'maxLength' | 'pairs'>;
 
+/** Token ids of every text, and how many texts were cut. */
+export interface Tokenised {
+  readonly encodings: readonly Encoding[];
+  readonly truncated: number;
+}
+
 /**
- * Token ids of every text, before anything is asked.
+ * Token ids of every text, before anything is asked; says on standard error how many were cut.
  * @throws RefusedError naming the first text that is too short, too long (unless `truncate`), or a pair where the model knows single
  * texts only, or the other way round: their values lie outside every calibrated range
  */
-export function tokenise(tokenizer: Tokenizer, model: Calibrated, texts: Texts, truncate: boolean): Encoding[] {
+export function tokenise(tokenizer: Tokenizer, model: Calibrated, texts: Texts, truncate: boolean): Tokenised {
   const { minLength, maxLength, pairs } = model;
-  return texts.examples.map(({ text, pair }, i) => {
+  let truncated = 0;
+  const encodings = texts.examples.map(({ text, pair }, i) => {
     const refuse = (what: string, remedy: string): never => {
       throw new RefusedError(`${texts.place(i)}: ${what}`, remedy);
     };
@@ -63,10 +72,19 @@ export function tokenise(tokenizer: Tokenizer, model: Calibrated, texts: Texts, 
     if (tokens <= maxLength) return whole;
     if (!truncate)
       refuse(`${tokens} tokens with the special ones, the model was calibrated for at most ${maxLength}`, 'Shorten the text, or cut it with --truncate.'); // prettier-ignore
+    truncated++;
     return tokenizer.encode(text, pair, { maxLength, truncation: 'longest_first' });
   });
+  if (truncated > 0)
+    process.stderr.write(onError.yellow(`${truncated} of ${counted(encodings.length, 'text')} cut to ${maxLength} tokens\n`)); // prettier-ignore
+  return { encodings, truncated };
 }
 
 /** `tokenise` by a client's bundle. */
-export const tokenisedFor = async ({ tokenizerDir, manifest }: ClientBundle, texts: Texts, truncate: boolean): Promise<Encoding[]> =>
-  tokenise(await loadTokenizer(tokenizerDir), manifest, texts, truncate); // prettier-ignore
+export async function tokenisedFor(
+  { tokenizerDir, manifest }: ClientBundle,
+  texts: Texts,
+  truncate: boolean,
+): Promise<readonly Encoding[]> {
+  return tokenise(await loadTokenizer(tokenizerDir), manifest, texts, truncate).encodings;
+}

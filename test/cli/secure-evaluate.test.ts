@@ -138,7 +138,7 @@ describe('secure-infer evaluate', () => {
     expect(failure.message).toMatch(/line 2: made of 15 tokens, the text asked has 13/);
     expect(failure.hint).toMatch(/--max-length 13 /);
     await predict('--max-length', '13');
-    expect(await evaluate(...file, ...against)).toMatchObject({ examples: 2, agreement: 1 });
+    expect(await evaluate(...file, ...against)).toMatchObject({ examples: 2, truncated: 1, agreement: 1 });
   });
 
   it('refuses single texts where pairs were calibrated', async () => {
@@ -154,6 +154,7 @@ describe('secure-infer evaluate', () => {
       path: 'secured',
       data: 'dev.tsv',
       examples: 23,
+      truncated: 3,
       withheld: 22,
       withheldAt: Array.from({ length: 22 }, (_, i) => `line ${i + 2}`),
       metrics: { accuracy: 0.88654321 },
@@ -168,6 +169,7 @@ describe('secure-infer evaluate', () => {
     expect(lines).toEqual([
       'data             dev.tsv',
       'examples         23, 1 answer, 22 withheld',
+      'truncated        3',
       `withheld         ${named} and 2 more (--json names all)`,
       'accuracy         88.65 % (float model 87.50 %)',
       'agreement        100.00 %',

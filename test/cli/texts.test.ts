@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { questions, tokenise, type Calibrated } from '../../cli/secure-infer/texts.ts';
 import { InputError, RefusedError, type Failure } from '../../common/errors.ts';
 import { Tokenizer, tokenizerJsonFromVocab } from '../../data/tokenizer.ts';
@@ -50,8 +50,12 @@ describe('token ids', () => {
   it('are those of the tokeniser, cut only if asked', async () => {
     const long = { text: 'a very very very dull film' };
     const id = (word: string): number => TINY_VOCAB.indexOf(word);
-    const [cut] = tokenise(tokenizer, model, await questions(long), true);
-    expect(cut!.ids).toEqual(['[CLS]', 'a', 'very', 'very', 'very', '[SEP]'].map(id));
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const { encodings, truncated } = tokenise(tokenizer, model, await questions(long), true);
+    expect(truncated).toBe(1);
+    expect(said.mock.calls.flat()).toEqual(['1 of 1 text cut to 6 tokens\n']);
+    said.mockRestore();
+    expect(encodings[0]!.ids).toEqual(['[CLS]', 'a', 'very', 'very', 'very', '[SEP]'].map(id));
     const { message, hint } = await failure(long);
     expect(message).toBe('--text: 8 tokens with the special ones, the model was calibrated for at most 6');
     expect(hint).toBe('Shorten the text, or cut it with --truncate.');
@@ -75,9 +79,9 @@ describe('token ids', () => {
     const pairs = { ...model, pairs: true };
     expect((await failure(single, pairs)).message).toBe('--text: a single text, and the model was calibrated on pairs');
     expect((await failure({ text: 'good', pair: '' }, model)).message).toMatch(/a pair of texts/);
-    expect(tokenise(tokenizer, pairs, await questions(pair), false)[0]!.types).toEqual([0, 0, 0, 1, 1]);
+    expect(tokenise(tokenizer, pairs, await questions(pair), false).encodings[0]!.types).toEqual([0, 0, 0, 1, 1]);
     const { pairs: _, ...unknown } = model;
     for (const asked of [single, pair])
-      expect(tokenise(tokenizer, unknown, await questions(asked), false)).toHaveLength(1);
+      expect(tokenise(tokenizer, unknown, await questions(asked), false).encodings).toHaveLength(1);
   });
 });
