@@ -195,7 +195,7 @@ function securedSection(runs: readonly Run[], measured: Measured, machines: Mach
       machines.letter(line.machine),
       code(line.commands.at(-1)!),
     ]);
-    return shown.length > 0
+    return shown.length > 0 || run.optional
       ? shown
       : [[...name, NOT_RUN, ...new Array<string>(head.length - name.length - 1).fill('')]];
   });

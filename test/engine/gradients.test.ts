@@ -211,7 +211,12 @@ const CASES: Record<string, Case> = {
       [2, 3],
     ],
     build: ops.rowDot,
-    twin: (g, p) => rows(zip(g, p, (x, y) => x * y), 3, (r) => [total(r)]),
+    twin: (g, p) =>
+      rows(
+        zip(g, p, (x, y) => x * y),
+        3,
+        (r) => [total(r)],
+      ),
   },
   'rowDot of a product': {
     shapes: [
@@ -223,7 +228,11 @@ const CASES: Record<string, Case> = {
     build: (d, v, factor, p) => ops.rowDot(mul(ops.matmul(d, v, { transposeB: true }), factor), p),
     twin: (d, v, factor, p) => {
       const g = zip(product(d, transposed(v, 3, 4), 2, 4, 3), factor, (x, y) => x * y);
-      return rows(zip(g, p, (x, y) => x * y), 3, (r) => [total(r)]);
+      return rows(
+        zip(g, p, (x, y) => x * y),
+        3,
+        (r) => [total(r)],
+      );
     },
   },
   linear: {
