@@ -43,7 +43,7 @@ describe('local --batch', () => {
     expect(b[0]!.sentBytes).toBe(b[2]!.sentBytes);
     expect(b[0]!.sentBytes).toBeLessThan(a[0]!.sentBytes + a[1]!.sentBytes + a[2]!.sentBytes);
     expect(shared.err).toMatch(/6 texts answered, 1 withheld: [\d.]+ texts\/s, [\d.]+ s a session/);
-    expect(shared.err).toMatch(/1 of 7 answers were withheld/);
+    expect(shared.err).toMatch(/1 of 7 answers was withheld/);
   });
 
   it('is of evaluate too: its means are of a text', async () => {
