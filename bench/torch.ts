@@ -15,6 +15,8 @@ export interface TorchComparison {
   readonly threads: number;
   /** Version of PyTorch. */
   readonly torch: string;
+  /** Rows of the last layer that PyTorch computes. */
+  readonly torchRows: 'all-tokens' | 'first-token';
   readonly steps: readonly {
     readonly batch: number;
     readonly length: number;
@@ -132,7 +134,7 @@ export async function compareWithTorch(
       });
     }
     torch.end();
-    return { objective, threads, torch: version, steps };
+    return { objective, threads, torch: version, torchRows: last, steps };
   } finally {
     await step.release();
     await rm(folder, { recursive: true, force: true });

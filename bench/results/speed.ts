@@ -62,21 +62,32 @@ const COLUMNS: Readonly<Record<string, readonly string[]>> = {
 const about = (bench: string): string =>
   bench === 'secure'
     ? 'Three role processes on one host, TLS on loopback, guard on; answers checked against float.'
-    : 'Fields as the command prints them.';
+    : bench === 'kernels'
+      ? 'A second of one core, for each set of kernels; in brackets the ratio to the limit of that set measured beside it (`docs/KERNELS.md` names the limits).'
+      : 'Fields as the command prints them.';
 
-/** Fields of a figure of `bench kernels`, of which `kernels` names the set. */
+/** Fields of a figure of `bench kernels`, of which `kernels` names the set; beside them the limit that the figure is held to. */
 const KERNEL_FIELDS = ['what', 'n', 'size', 'unit'] as const;
+const LIMIT_FIELDS = ['limit', 'limitOf', 'ratio'] as const;
 
-/** Figures of one kernel in one row, a column for each set of kernels; undefined where the figures have other fields than these. */
+/**
+ * Figures of one kernel in one row, a column for each set of kernels, with the ratio to its limit in brackets; undefined where the
+ * figures have other fields than these.
+ */
 export function bySet(figures: readonly ReadonlyMap<string, unknown>[]): Map<string, unknown>[] | undefined {
-  const known = new Set<string>([...KERNEL_FIELDS, 'kernels', 'value']);
-  if (!figures.every((fields) => fields.size === known.size && [...known].every((name) => fields.has(name)))) return;
+  const needed = [...KERNEL_FIELDS, 'kernels', 'value'];
+  const known = new Set<string>([...needed, ...LIMIT_FIELDS]);
+  const are = (fields: ReadonlyMap<string, unknown>): boolean =>
+    needed.every((name) => fields.has(name)) && [...fields.keys()].every((name) => known.has(name));
+  if (!figures.every(are)) return;
   const rows = new Map<string, Map<string, unknown>>();
   for (const fields of figures) {
     const shared = KERNEL_FIELDS.map((name) => [name, fields.get(name)] as const);
     const key = JSON.stringify(shared);
     const row = rows.get(key) ?? new Map<string, unknown>(shared);
-    rows.set(key, row.set(String(fields.get('kernels')), fields.get('value')));
+    const ratio = fields.get('ratio');
+    const value = figure(fields.get('value'));
+    rows.set(key, row.set(String(fields.get('kernels')), typeof ratio === 'number' ? `${value} (${ratio.toFixed(2)})` : value)); // prettier-ignore
   }
   return [...rows.values()];
 }

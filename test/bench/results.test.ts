@@ -162,9 +162,14 @@ describe('figures of kernels', () => {
   it('stand side by side, one row for each kernel', () => {
     const rows = bySet([figure('avx2', 32, 5), figure('wasm', 32, 3), figure('wasm', 64, 1)])!;
     expect(rows.map((row) => Object.fromEntries(row))).toEqual([
-      { what: 'matmul', n: 32, size: '2x2x2', unit: 'MAC/s', avx2: 5, wasm: 3 },
-      { what: 'matmul', n: 64, size: '2x2x2', unit: 'MAC/s', wasm: 1 },
+      { what: 'matmul', n: 32, size: '2x2x2', unit: 'MAC/s', avx2: '5', wasm: '3' },
+      { what: 'matmul', n: 64, size: '2x2x2', unit: 'MAC/s', wasm: '1' },
     ]);
+  });
+
+  it('have the ratio to their limit in brackets', () => {
+    const limited = figure('avx2', 32, 5).set('limit', 10).set('limitOf', 'VPMULLD').set('ratio', 0.5);
+    expect(Object.fromEntries(bySet([limited])![0]!)).toEqual({ what: 'matmul', n: 32, size: '2x2x2', unit: 'MAC/s', avx2: '5 (0.50)' }); // prettier-ignore
   });
 
   it('with other fields are shown as they are', () => {
