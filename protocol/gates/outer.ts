@@ -9,13 +9,12 @@
  * Precondition: as of `product`. Error: none; exactly 0 where w_j is. Cost: no round; two products a word.
  */
 import { addRows, gather, mulRows, productShare, resize, select, zeros, type Words } from '../../ring/index.ts';
-import {
-  cost, dealtExt, dealtOperand, ext, fixedCols, kinds, need, operand, opensNothing, ringFits, scaleIs, shapeIs, shareWire,
-} from '../check.ts'; // prettier-ignore
+import { dealtExt, dealtOperand, ext, fixedCols, kinds, operand, opensNothing, shapeIs, shareWire } from '../check.ts'; // prettier-ignore
 import type { GateDefinition } from '../gate.ts';
 import { reduce, signExtend } from '../layout.ts';
 import type { OuterGate, Resolved } from '../program.ts';
 import { blocks, count, type Dims } from '../shape.ts';
+import { checkFactors, productCost } from './product.ts';
 
 type Outer = Resolved<OuterGate>;
 
@@ -36,24 +35,13 @@ export const outer: GateDefinition<OuterGate> = {
   type(gate, inputs) {
     const [v, w] = kinds(gate, inputs, ['ext', 'operand']);
     const cols = fixedCols(gate, v.shape);
-    ringFits(gate, v.lift!, 'the lift of its first input');
-    ringFits(gate, w.n, 'its operand');
-    need(
-      gate,
-      gate.n > v.n,
-      `ring ${gate.n} is not above ring ${v.n} of its first input`,
-      `multiply in a ring of at least ${v.n + 1} bits`,
-    );
+    checkFactors(gate, v, w);
     shapeIs(gate, 'first input', v.shape, { rows: 'text', cols });
     shapeIs(gate, 'operand', w.shape, { rows: 'token', cols: 1 });
     shapeIs(gate, 'output', gate.shape, { rows: 'token', cols });
-    scaleIs(gate, v.f + w.f);
     return shareWire(gate);
   },
-  cost(gate, [v], dims) {
-    const words = count(gate.shape, dims);
-    return cost({ dealtBits: (2 * gate.n - v!.n) * words, party: 2 * words, assistant: words });
-  },
+  cost: (gate, [v], dims) => productCost(gate, v!, dims),
   error: () => 0,
   deal(gate, inputs, context) {
     const { dims } = context;

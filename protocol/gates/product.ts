@@ -21,9 +21,9 @@ import {
   shareWire,
   opensNothing,
 } from '../check.ts';
-import type { GateDefinition } from '../gate.ts';
+import type { Cost, GateDefinition, WireType } from '../gate.ts';
 import { byRow, reduce, signExtend } from '../layout.ts';
-import type { ProductGate, Resolved } from '../program.ts';
+import type { OuterGate, ProductGate, Resolved } from '../program.ts';
 import { count, type Dims } from '../shape.ts';
 
 const times = (gate: Resolved<ProductGate>, x: Words, w: Words, dims: Dims): Words =>
@@ -33,27 +33,38 @@ const times = (gate: Resolved<ProductGate>, x: Words, w: Words, dims: Dims): Wor
 const spread = (gate: Resolved<ProductGate>, w: Words, dims: Dims): Words =>
   gate.broadcast === 'row' ? byRow(addRows, zeros(w.n, count(gate.shape, dims)), w, gate.shape, dims) : w;
 
+/** A product of an EXT-opened value and an opened operand, whatever the shapes that they meet in. */
+type AnyProduct = Resolved<ProductGate | OuterGate>;
+
+/** Preconditions on the rings and scales of both factors. @throws PlanError naming the gate and the rings */
+export function checkFactors(gate: AnyProduct, v: WireType, w: WireType): void {
+  ringFits(gate, v.lift!, 'the lift of its first input');
+  ringFits(gate, w.n, 'its operand');
+  need(
+    gate,
+    gate.n > v.n,
+    `ring ${gate.n} is not above ring ${v.n} of its first input`,
+    `multiply in a ring of at least ${v.n + 1} bits`,
+  );
+  scaleIs(gate, v.f + w.f);
+}
+
+/** [r A] in ring N and [m A] in ring N − n dealt, two products, for each word of the output. */
+export function productCost(gate: AnyProduct, v: WireType, dims: Dims): Cost {
+  const words = count(gate.shape, dims);
+  return cost({ dealtBits: (2 * gate.n - v.n) * words, party: 2 * words, assistant: words });
+}
+
 export const product: GateDefinition<ProductGate> = {
   op: 'product',
   type(gate, inputs) {
     const [v, w] = kinds(gate, inputs, ['ext', 'operand']);
-    ringFits(gate, v.lift!, 'the lift of its first input');
-    ringFits(gate, w.n, 'its operand');
-    need(
-      gate,
-      gate.n > v.n,
-      `ring ${gate.n} is not above ring ${v.n} of its first input`,
-      `multiply in a ring of at least ${v.n + 1} bits`,
-    );
+    checkFactors(gate, v, w);
     shapeIs(gate, 'output', gate.shape, v.shape);
     shapeIs(gate, 'operand', w.shape, gate.broadcast === 'row' ? { rows: v.shape.rows, cols: 1 } : v.shape);
-    scaleIs(gate, v.f + w.f);
     return shareWire(gate);
   },
-  cost(gate, [v], dims) {
-    const words = count(gate.shape, dims);
-    return cost({ dealtBits: (2 * gate.n - v!.n) * words, party: 2 * words, assistant: words });
-  },
+  cost: (gate, [v], dims) => productCost(gate, v!, dims),
   error: () => 0,
   deal(gate, inputs, context) {
     const { r, m } = dealtExt(inputs[0]);

@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Failure, RefusedError } from '../../common/errors.ts';
-import { CounterRandom } from '../../common/random.ts';
 import type { Encoding } from '../../data/tokenizer.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { boundsOf, type Bounds } from '../../export/bounds.ts';
@@ -29,6 +28,7 @@ import { SYSTEM_ENTROPY } from '../../runtime/keys.ts';
 import { runInMemory, splitModel, type MemoryModel } from '../../runtime/memory.ts';
 import { converse, readBundles, type Bundles } from '../support/conversation.ts';
 import { tinyTokenizer } from '../support/tiny-export.ts';
+import { randomTexts } from '../support/random-texts.ts';
 import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
 /** Fixed point of the tiny models against float: what the specification allows its own. */
@@ -42,16 +42,8 @@ const model = realModel(config, tensors);
 const bounds = boundsOf(model);
 const engine = createEngine({ threads: 1 });
 
-function texts(each: number, seed: number): Encoding[] {
-  const random = new CounterRandom(seed, 'texts');
-  return Array.from({ length: (LONGEST - SHORTEST + 1) * each }, (_, i) => {
-    const length = SHORTEST + Math.floor(i / each);
-    return {
-      ids: Array.from({ length }, () => random.int(config.vocab_size)),
-      types: Array.from({ length }, (_v, j) => (2 * j >= length ? 1 : 0)),
-    };
-  });
-}
+const texts = (each: number, seed: number): Encoding[] =>
+  randomTexts({ shortest: SHORTEST, longest: LONGEST, vocab: config.vocab_size }, each, seed);
 
 const served = texts(2, 9);
 let ranges: Ranges;

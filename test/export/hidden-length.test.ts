@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Failure } from '../../common/errors.ts';
-import { CounterRandom } from '../../common/random.ts';
 import type { Encoding } from '../../data/tokenizer.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { integersOf, interpret } from '../../export/clear.ts';
@@ -21,6 +20,7 @@ import { SYSTEM_ENTROPY } from '../../runtime/keys.ts';
 import { runInMemory, splitModel, type MemoryModel } from '../../runtime/memory.ts';
 import { converse, readBundles, recorder, type Bundles } from '../support/conversation.ts';
 import { tinyTokenizer } from '../support/tiny-export.ts';
+import { randomTexts } from '../support/random-texts.ts';
 import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
 /** Fixed point of the tiny models against float: what the specification allows its own. */
@@ -32,16 +32,8 @@ const OUTLIER = 16;
 
 const engine = createEngine({ threads: 1 });
 
-function texts(shortest: number, each: number, seed: number): Encoding[] {
-  const random = new CounterRandom(seed, 'texts');
-  return Array.from({ length: (LONGEST - shortest + 1) * each }, (_, i) => {
-    const length = shortest + Math.floor(i / each);
-    return {
-      ids: Array.from({ length }, () => random.int(OUTLIER)),
-      types: Array.from({ length }, (_v, j) => (2 * j >= length ? 1 : 0)),
-    };
-  });
-}
+const texts = (shortest: number, each: number, seed: number): Encoding[] =>
+  randomTexts({ shortest, longest: LONGEST, vocab: OUTLIER }, each, seed);
 
 // a single token has denominators far below all others without centred scores: a Newton step more, which has tests of its own
 describe.each([

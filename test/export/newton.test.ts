@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { RefusedError } from '../../common/errors.ts';
-import { CounterRandom } from '../../common/random.ts';
 import type { Encoding } from '../../data/tokenizer.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { amplitude } from '../../export/amplitude.ts';
@@ -24,6 +23,7 @@ import { bucketOf } from '../../protocol/gates/padding.ts';
 import { checkProgram } from '../../protocol/resolve.ts';
 import { decode, toBigInts } from '../../ring/index.ts';
 import { runInMemory, splitModel, type MemoryModel } from '../../runtime/memory.ts';
+import { randomTexts } from '../support/random-texts.ts';
 import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
 /** Fixed point of the tiny models against float: what the specification allows its own. */
@@ -38,16 +38,8 @@ tensors.get('bert.embeddings.word_embeddings.weight')!.data.set([30, -20, 25, 0,
 const model = realModel(config, tensors);
 const engine = createEngine({ threads: 1 });
 
-function texts(each: number, seed: number): Encoding[] {
-  const random = new CounterRandom(seed, 'texts');
-  return Array.from({ length: (LONGEST - SHORTEST + 1) * each }, (_, i) => {
-    const length = SHORTEST + Math.floor(i / each);
-    return {
-      ids: Array.from({ length }, () => random.int(OUTLIER)),
-      types: Array.from({ length }, (_v, j) => (2 * j >= length ? 1 : 0)),
-    };
-  });
-}
+const texts = (each: number, seed: number): Encoding[] =>
+  randomTexts({ shortest: SHORTEST, longest: LONGEST, vocab: OUTLIER }, each, seed);
 
 /** Wires of one inverse of every kind: reciprocal, LayerNorms behind attention and feed-forward. */
 const WIDE = ['0.D', '0.ln1', '0.ln2'];

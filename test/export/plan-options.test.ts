@@ -3,7 +3,6 @@
  * with the length. Every variant against the float model, and secured against the clear interpreter.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CounterRandom } from '../../common/random.ts';
 import type { Encoding } from '../../data/tokenizer.ts';
 import { createEngine } from '../../engine/onnxruntime.ts';
 import { boundsOf } from '../../export/bounds.ts';
@@ -19,22 +18,15 @@ import type { ModelConfig } from '../../model/config.ts';
 import { programCost } from '../../protocol/cost.ts';
 import { toBigInts } from '../../ring/index.ts';
 import { runInMemory, splitModel } from '../../runtime/memory.ts';
+import { randomTexts } from '../support/random-texts.ts';
 import { tinyConfig, tinyTensors } from '../support/tiny-model.ts';
 
 /** Fixed point of the tiny models against float: what the specification allows its own. */
 const LOGITS = 0.02;
 const [SHORTEST, LONGEST] = [2, 13];
 
-function texts(config: ModelConfig, each: number, seed: number): Encoding[] {
-  const random = new CounterRandom(seed, 'texts');
-  return Array.from({ length: (LONGEST - SHORTEST + 1) * each }, (_, i) => {
-    const length = SHORTEST + Math.floor(i / each);
-    return {
-      ids: Array.from({ length }, () => random.int(config.vocab_size)),
-      types: Array.from({ length }, (_v, j) => (2 * j >= length ? 1 : 0)),
-    };
-  });
-}
+const texts = (config: ModelConfig, each: number, seed: number): Encoding[] =>
+  randomTexts({ shortest: SHORTEST, longest: LONGEST, vocab: config.vocab_size }, each, seed);
 
 describe.each(['2quad', '2quad_centred'] as const)('%s', (softmax_act) => {
   const config = tinyConfig({ softmax_act, softmax_c: [[3, 4, 5], [4, 3, 6]], hidden_act: 'gelu', type_vocab_size: 2 }); // prettier-ignore

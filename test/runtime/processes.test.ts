@@ -10,7 +10,8 @@ import { readBundle } from '../../export/bundle.ts';
 import { loadIdentity } from '../../runtime/transport/identity.ts';
 import { readDeployment, type Deployment } from '../../runtime/transport/deployment.ts';
 import { connectParties } from '../../runtime/transport/client.ts';
-import { encodeHello, HANDSHAKE_LIMIT, HASH_BYTES, LEAVES_BYTES } from '../../runtime/wire.ts';
+import { HASH_BYTES } from '../../runtime/wire.ts';
+import { untilInput } from '../support/served.ts';
 import { endAll, Run, secureInfer, SECONDS, type Ended } from '../support/processes.ts';
 import { exportSmall, farToken, SMALL_LABELS } from '../support/small-program.ts';
 
@@ -331,19 +332,7 @@ describe('by hand', () => {
     const bundle = await readBundle(join(dir, 'client', 'bundle'), 'client');
     const { session } = clientModel(bundle.manifest, bundle.client);
     const channels = await connectParties({ deployment, identity, timeout: 20_000, patience: 2_000 });
-    const hello = encodeHello({
-      session: { ...session, lengths: [5] },
-      reference: new Uint8Array(16),
-      client: new Uint8Array(HASH_BYTES),
-    });
-    await Promise.all(
-      channels.map(async (channel) => {
-        await channel.send('hello', hello);
-        await channel.receive(['hello'], HANDSHAKE_LIMIT);
-        await channel.send('nonce', new Uint8Array(HASH_BYTES));
-        await channel.receive(['leaves'], LEAVES_BYTES);
-      }),
-    );
+    await untilInput(channels, { session: { ...session, lengths: [5] }, reference: new Uint8Array(16), client: new Uint8Array(HASH_BYTES) }); // prettier-ignore
     const told = expect(channels[0].receive(['out'], 1000)).rejects.toThrow(/party 0 gave the session up/);
     party1!.child.kill('SIGKILL');
     await told;

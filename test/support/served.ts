@@ -100,20 +100,27 @@ export class Served {
   ): Promise<void> {
     const bundle = await readBundle(`${this.#dir}/client`, 'client');
     const { session } = clientModel(bundle.manifest, bundle.client);
-    const hello = encodeHello({
+    await untilInput(channels, {
       session: { ...session, lengths: [length] },
       reference,
       client: new Uint8Array(HASH_BYTES),
     });
-    await Promise.all(
-      channels.map(async (channel) => {
-        await channel.send('hello', hello);
-        await channel.receive(['hello'], HANDSHAKE_LIMIT);
-        await channel.send('nonce', new Uint8Array(HASH_BYTES));
-        await channel.receive(['leaves'], LEAVES_BYTES);
-      }),
-    );
   }
+}
+
+/** What a client says and hears before its own message is due, on channels to both parties. */
+export async function untilInput(
+  channels: readonly Channel[],
+  hello: Parameters<typeof encodeHello>[0],
+): Promise<void> {
+  await Promise.all(
+    channels.map(async (channel) => {
+      await channel.send('hello', encodeHello(hello));
+      await channel.receive(['hello'], HANDSHAKE_LIMIT);
+      await channel.send('nonce', new Uint8Array(HASH_BYTES));
+      await channel.receive(['leaves'], LEAVES_BYTES);
+    }),
+  );
 }
 
 /** Ports nobody listens on now. */
